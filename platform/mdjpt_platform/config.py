@@ -1,0 +1,292 @@
+"""What a run is (`RunConfig`, hashed) and how it is carried out (`ExecConfig`, never hashed).
+
+A run file is YAML: the fields of `RunConfig` at the top level, and `exec:` with the fields of `ExecConfig`.
+Overrides are `a.b=c`, the value parsed as YAML. Unknown keys fail with the valid ones.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mdjpt_model.spec import ModelSpec
+from mdjpt_platform.errors import BadInput
+
+
+class Frozen(BaseModel):
+    """Base of every configuration node: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FactsConfig(Frozen):
+    """Declared deviations of a copy of a corpus from its publication (a subset, a simulation)."""
+
+    stimuli: tuple[int, ...] | None = Field(None, description="published stimulus numbers the files hold, in file order")
+    sessions: int | None = Field(None, ge=1, description="sessions per subject")
+    seconds: float | None = Field(None, gt=0, description="seconds of every trial")
+
+
+class CorpusConfig(Frozen):
+    """One corpus of the run."""
+
+    layout: str = Field(description="how the files lie on disk: a key of corpora.CORPORA")
+    labels: str = Field("default", description="label scheme, one of the layout's")
+    subjects: tuple[str, ...] | None = Field(None, description="only these subjects; all if absent")
+    facts: FactsConfig = Field(FactsConfig(), description="where this copy differs from the published corpus")
+
+
+class StepConfig(Frozen):
+    """One preparation step."""
+
+    step: str = Field(description="key of preprocess.steps.STEPS")
+    params: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the step")
+
+
+class WindowConfig(Frozen):
+    """Fixed-length cuts of a trial."""
+
+    seconds: float = Field(5.0, gt=0, description="window length, s")
+    step: float = Field(2.0, gt=0, description="distance between window starts, s")
+
+
+class ContrastConfig(Frozen):
+    """Inter-subject alignment (ISA)."""
+
+    weight: float = Field(1.0, ge=0, description="factor of the contrastive term; 0 switches it off")
+    temperature: float = Field(0.07, gt=0, description="softmax temperature")
+    over_corpora: Literal["sum", "mean"] = Field("sum", description="how the corpora's terms are joined")
+
+
+class AlignmentConfig(Frozen):
+    """Cross-dataset alignment (CDA)."""
+
+    weight: float = Field(0.01, ge=0, description="factor of the covariance term; 0 switches it off")
+    form: Literal["slots", "moments", "corpus"] = Field(
+        "slots", description="Frobenius norms between subjects | squared norms between subjects | norms between corpora"
+    )
+
+
+class OptimConfig(Frozen):
+    """Adam with L2 decay, as published."""
+
+    lr: float = Field(5e-4, gt=0, description="learning rate")
+    weight_decay: float = Field(1e-4, ge=0, description="L2 penalty inside Adam (not decoupled)")
+    clip: float | None = Field(None, gt=0, description="largest global gradient norm; none by default")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="autocast type of the encoder")
+
+
+class TrainConfig(Frozen):
+    """Length and shape of the training."""
+
+    epochs: int = Field(20, ge=1, description="epochs; a checkpoint and a report after each")
+    steps: int = Field(1024, ge=1, description="optimiser steps in an epoch")
+    episodes: int = Field(1, ge=1, description="episodes in a step (K), whatever the number of workers")
+
+
+class ProbeConfig(Frozen):
+    """The few-shot MLP read-out (SYSTEMS 1.9)."""
+
+    hidden: tuple[int, ...] = Field((128, 64), description="widths of the hidden layers")
+    dropout: float = Field(0.1, ge=0, lt=1, description="after each hidden layer")
+    lr: float = Field(5e-4, gt=0, description="Adam learning rate")
+    weight_decay: float = Field(2.2e-3, ge=0, description="Adam L2 penalty")
+    batch: int = Field(256, ge=2, description="windows in a batch")
+    epochs: int = Field(8, ge=1, description="epochs; fixed, never chosen on test subjects")
+
+
+class EvaluateConfig(Frozen):
+    """Transfer to target corpora."""
+
+    protocol: Literal["strict", "published"] = Field(
+        "strict", description="leak-free, or the released procedure with its leaks (output says so)"
+    )
+    readouts: tuple[Literal["few_shot", "zero_shot", "across", "loso"], ...] = Field(
+        ("few_shot", "zero_shot"), description="which scores to compute"
+    )
+    controls: tuple[Literal["random", "de"], ...] = Field(
+        ("random", "de"), description="beside the trained encoder: an untrained one, differential entropy"
+    )
+    windows: dict[str, WindowConfig] = Field(
+        default_factory=dict, description="window per target where it differs from the run's"
+    )
+    feature: Literal["me", "de"] = Field("me", description="mean or differential entropy over patches")
+    normalisation: Literal["whole", "causal", "frozen"] = Field(
+        "whole", description="stratified statistics: the whole subject-session, its past, or the training subjects'"
+    )
+    decay: float = Field(0.99, gt=0, lt=1, description="decay of the prior in the running normalisation")
+    folds: int = Field(4, ge=2, description="disjoint folds of subjects for the few-shot read-out")
+    probe: ProbeConfig = Field(ProbeConfig(), description="few-shot MLP")
+    stimulus_folds: int = Field(0, ge=0, description="folds of held-out stimuli beside held-out subjects; 0: off")
+    exclude: Literal["subject", "trial"] = Field(
+        "subject", description="zero-shot: windows of the same subject (or trial) are never neighbours"
+    )
+    bootstrap: int = Field(2000, ge=100, description="resamples of subjects for the intervals")
+    batch: int = Field(64, ge=2, description="windows through the encoder at a time")
+    seed: int = Field(19260817, description="folds, probes, bootstrap")
+
+
+class RunConfig(Frozen):
+    """Everything that changes results."""
+
+    name: str = Field("run", description="for people; part of no hash")
+    seed: int = Field(0, description="initial weights and plan")
+    corpora: dict[str, CorpusConfig] = Field(description="corpora by the name used in results")
+    sources: tuple[str, ...] = Field(description="corpora to pre-train on")
+    targets: tuple[str, ...] = Field((), description="corpora to evaluate on")
+    recipe: str | tuple[StepConfig, ...] = Field("mdjpt", description="preset of preprocess.recipe, or steps")
+    window: WindowConfig = Field(WindowConfig(), description="windows of the pre-training")
+    model: ModelSpec = Field(default_factory=ModelSpec, description="architecture and switches")
+    contrast: ContrastConfig = Field(ContrastConfig(), description="inter-subject alignment")
+    alignment: AlignmentConfig = Field(AlignmentConfig(), description="cross-dataset alignment")
+    optim: OptimConfig = Field(OptimConfig(), description="optimiser")
+    train: TrainConfig = Field(TrainConfig(), description="length of the training")
+    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="read-outs and protocol")
+
+    @model_validator(mode="after")
+    def _names_known(self) -> RunConfig:
+        for field in ("sources", "targets"):
+            names = getattr(self, field)
+            for name in names:
+                if name not in self.corpora:
+                    raise ValueError(f"{field}: {name!r} is not among corpora: {', '.join(self.corpora)}")
+            if len(set(names)) != len(names):
+                raise ValueError(f"{field}: a corpus is named twice: {', '.join(names)}")
+        if not self.sources:
+            raise ValueError("sources: name at least one corpus to pre-train on")
+        for name in self.evaluate.windows:
+            if name not in self.corpora:
+                raise ValueError(f"evaluate.windows: {name!r} is not among corpora: {', '.join(self.corpora)}")
+        return self
+
+    def pretrain_identity(self) -> str:
+        """Hash of what decides the weights: targets, read-outs, name and other corpora are left out."""
+        tree = self.model_dump(mode="json", exclude={"name", "targets", "evaluate", "corpora"})
+        tree["corpora"] = {n: self.corpora[n].model_dump(mode="json") for n in self.sources}
+        return content_hash(tree)
+
+    def identity(self) -> str:
+        """Hash of the whole run but its name."""
+        return content_hash(self.model_dump(mode="json", exclude={"name"}))
+
+
+class ExecConfig(Frozen):
+    """How and where a run is carried out; changes time and places, never numbers."""
+
+    raw: dict[str, str] = Field(default_factory=dict, description="folder of raw recordings per corpus")
+    store: str = Field("data/store", description="folder of prepared data")
+    runs: str = Field("runs", description="folder of results")
+    workers: int = Field(1, ge=1, description="training processes")
+    engine: Literal["ray", "local"] = Field("ray", description="Ray Train, or one process without Ray")
+    address: str | None = Field(None, description="Ray cluster to join; a private local one if absent")
+    cpus: int | None = Field(None, ge=1, description="CPUs of a private local Ray; all if absent")
+    cpus_per_worker: float = Field(1, gt=0, description="CPUs reserved for a training process")
+    threads: int | None = Field(None, ge=1, description="torch threads of a process; what torch chooses if absent")
+    gpu: bool = Field(False, description="train on GPUs, one a worker")
+    max_failures: int = Field(2, ge=0, description="restarts of a failed worker group")
+    keep_checkpoints: int = Field(2, ge=1, description="newest checkpoints kept")
+    mlflow: str | None = Field(None, description="tracking URI; SQLite inside `runs` if absent; 'off' for none")
+    experiment: str = Field("mdjpt", description="MLflow experiment")
+    progress: bool = Field(True, description="progress bars")
+
+
+class Config(Frozen):
+    """A whole run file."""
+
+    run: RunConfig
+    exec: ExecConfig = ExecConfig()
+
+
+def content_hash(tree: Any) -> str:
+    """16 hex digits of SHA-256 over canonical JSON."""
+    text = json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a run file and apply `a.b=c` overrides.
+
+    Raises BadInput: file absent or not YAML, key unknown (the valid ones are named), value of the wrong kind.
+    """
+    path = Path(path)
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(path, "run file", error.strerror, "a readable YAML file") from None
+    except yaml.YAMLError as error:
+        raise BadInput(path, "run file", str(error).replace("\n", " "), "YAML") from None
+    if not isinstance(tree, dict):
+        raise BadInput(path, "run file", type(tree).__name__, "a mapping")
+    for override in overrides:
+        _override(tree, override)
+    return parse(tree, path)
+
+
+def parse(tree: dict[str, Any], where: object = "configuration") -> Config:
+    """Validate a tree that has the shape of a run file."""
+    tree = dict(tree)
+    execution = tree.pop("exec", None) or {}
+    try:
+        return Config(run=RunConfig.model_validate(tree), exec=ExecConfig.model_validate(execution))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _bad_input(where, first, execution is not None and error.title == "ExecConfig") from None
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise BadInput("--set", override, "no '='", "a.b=c")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise BadInput("--set", key, text, "a YAML value") from None
+    node: Any = tree
+    *parents, last = key.strip().split(".")
+    for part in parents:
+        if node.get(part) is None:
+            node[part] = {}
+        node = node[part]
+        if not isinstance(node, dict):
+            raise BadInput("--set", key, f"{part} is not a mapping", "a path of keys")
+    node[last] = value
+
+
+def _bad_input(where: object, error: Any, in_exec: bool) -> BadInput:
+    location = [str(part) for part in error["loc"]]
+    field = ".".join((["exec"] if in_exec else []) + location)
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        valid = _valid_keys(ExecConfig if in_exec else RunConfig, location[:-1])
+        near = difflib.get_close_matches(location[-1], valid, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return BadInput(where, field, "an unknown key", f"{hint}one of: {', '.join(valid)}")
+    found = error.get("input")
+    shown = f"{type(found).__name__} with {', '.join(map(str, found))}" if isinstance(found, dict) else repr(found)
+    return BadInput(where, field or "run", shown, error["msg"])
+
+
+def _valid_keys(node: Any, parents: list[str]) -> list[str]:
+    """Field names of the configuration node that the path `parents` leads to."""
+    for part in parents:
+        fields = getattr(node, "model_fields", None)
+        if fields is None or part not in fields:
+            continue  # a mapping key or a union branch: the next part is a field of the same node's value
+        inner = [fields[part].annotation, *_flatten(fields[part].annotation)]
+        nodes = [t for t in inner if isinstance(t, type) and (hasattr(t, "model_fields") or t is ModelSpec)]
+        node = nodes[0] if nodes else node
+    names = getattr(node, "model_fields", None) or getattr(node, "__dataclass_fields__", {})
+    return [name for name in names if not name.startswith("__")]
+
+
+def _flatten(annotation: Any) -> list[Any]:
+    found: list[Any] = []
+    for inner in get_args(annotation):
+        found += [inner, *_flatten(inner)]
+    return found
