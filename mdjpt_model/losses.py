@@ -1,0 +1,135 @@
+"""The two alignments that mdJPT learns from. Pure functions of embeddings and latents: no config, no device state.
+
+ISA pulls together what two subjects' brains did at the same second of the same clip; CDA pulls together the channel
+covariances of all subjects of a step. CDA is split in two so that it stays exact over several processes:
+`pack` turns the centroids a process has into one flat tensor, the flat tensors of all processes are summed,
+`loss` reads the sum. With one process there is nothing to sum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def inter_subject_contrast(embedding: Tensor, temperature: float = 0.07) -> Tensor:
+    """Mean over anchors of -log softmax of the partner's similarity (mdJPT ISA; InfoNCE).
+
+    `embedding` [2V, E]: unit vectors, rows i and i + V are two subjects at the same moment of the same stimulus.
+    Chance level is ln(2V - 1). Raises ValueError: an odd number of rows, or fewer than four (no negatives).
+    """
+    rows = embedding.shape[0]
+    if rows % 2 or rows < 4:
+        raise ValueError(f"contrast needs an even number of at least 4 windows, found {rows}")
+    similarity = embedding.float() @ embedding.float().T / temperature
+    similarity = similarity.masked_fill(torch.eye(rows, dtype=torch.bool, device=embedding.device), -math.inf)
+    partner = (torch.arange(rows, device=embedding.device) + rows // 2) % rows
+    return functional.cross_entropy(similarity, partner)
+
+
+def chance_contrast(rows: int) -> float:
+    """Contrast of embeddings that know nothing: ln(2V - 1)."""
+    return math.log(rows - 1)
+
+
+def covariance(latent: Tensor, form: str = "channel", diagonal: str = "keep") -> Tensor:
+    """Covariance over time of the virtual channels: [B, F, S, N] -> [B, F, S, S], in float32.
+
+    `form="scrambled"` repeats the released statistic: time and channels are swapped, then *reshaped* back instead of
+    swapped back, so that rows mix both (CDA_loss.py:24-28). `diagonal="zero"` drops the variances (CDA_loss.py:31).
+    """
+    x = latent.float()
+    x = x - x.mean(-1, keepdim=True)
+    if form == "scrambled":
+        x = x.transpose(2, 3).reshape(x.shape)
+    elif form != "channel":
+        raise ValueError(f"unknown covariance {form!r}; valid: channel, scrambled")
+    result = x @ x.transpose(-2, -1) / (x.shape[-1] - 1)
+    if diagonal == "zero":
+        result = result * (1 - torch.eye(x.shape[2], device=x.device))
+    elif diagonal != "keep":
+        raise ValueError(f"unknown covariance diagonal {diagonal!r}; valid: keep, zero")
+    return result
+
+
+def centroids(latent: Tensor, sides: int = 2, form: str = "channel", diagonal: str = "keep") -> Tensor:
+    """Mean covariance of each side of a pair: [sides x V, F, S, N], sides one after the other -> [sides, F, S, S]."""
+    return covariance(latent, form, diagonal).unflatten(0, (sides, -1)).mean(1)
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Where a process' centroids stand among those of the whole step."""
+
+    index: Tensor
+    """[n] place of each in the step, 0 <= index < total; the same for any number of processes."""
+    corpus: Tensor
+    """[n] number of the corpus each comes from."""
+    total: int
+    """Centroids in the step: 2 sides x corpora x episodes."""
+    corpora: int
+
+
+def _pack_slots(gamma: Tensor, slots: Slots) -> Tensor:
+    packed = gamma.new_zeros((slots.total, *gamma.shape[1:]))
+    return packed.index_copy(0, slots.index.to(gamma.device), gamma).flatten()
+
+
+def _loss_slots(packed: Tensor, slots: Slots, features: int) -> Tensor:
+    gamma = packed.view(slots.total, features, -1).transpose(0, 1)
+    # The plain difference, not |a|^2 + |b|^2 - 2ab: near each other the latter loses every digit. Slope 0 at distance 0.
+    distance = torch.cdist(gamma, gamma, compute_mode="donot_use_mm_for_euclid_dist")
+    return torch.log1p(distance.sum() / 2)
+
+
+def _pack_moments(gamma: Tensor, slots: Slots) -> Tensor:
+    wide = gamma.double()
+    return torch.cat([wide.sum(0).flatten(), wide.square().sum()[None]])
+
+
+def _loss_moments(packed: Tensor, slots: Slots, features: int) -> Tensor:
+    # sum over pairs of |a - b|^2 = n sum |a|^2 - |sum a|^2: in float64, for the difference cancels.
+    return torch.log1p(slots.total * packed[-1] - packed[:-1].square().sum()).float()
+
+
+def _pack_corpus(gamma: Tensor, slots: Slots) -> Tensor:
+    member = functional.one_hot(slots.corpus, slots.corpora).to(gamma.device, gamma.dtype)
+    return torch.einsum("nm,n...->m...", member, gamma).flatten()
+
+
+def _loss_corpus(packed: Tensor, slots: Slots, features: int) -> Tensor:
+    # Every corpus gives the same number of centroids, so counts need not travel.
+    mean = packed.view(slots.corpora, features, -1) / (slots.total / slots.corpora)
+    distance = torch.cdist(mean.transpose(0, 1), mean.transpose(0, 1), compute_mode="donot_use_mm_for_euclid_dist")
+    return torch.log1p(distance.sum() / 2)
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way to compare covariances: local statistics to be summed over processes, and the loss of their sum."""
+
+    pack: Callable[[Tensor, Slots], Tensor]
+    """(centroids [n, F, S, S], slots) -> flat."""
+    loss: Callable[[Tensor, Slots, int], Tensor]
+    """(summed flat, slots, F) -> scalar: log(1 + sum over features and pairs of a distance)."""
+
+
+FORMS: dict[str, Form] = {
+    "slots": Form(_pack_slots, _loss_slots),
+    "moments": Form(_pack_moments, _loss_moments),
+    "corpus": Form(_pack_corpus, _loss_corpus),
+}
+"""`slots`: Frobenius norms between all subjects (paper). `moments`: squared norms between all subjects, from first and
+second moments, so the cost of the exchange does not grow with the step. `corpus`: Frobenius norms between corpora."""
+
+
+def alignment(gamma: Tensor, form: str = "slots", corpus: Tensor | None = None) -> Tensor:
+    """Alignment loss of centroids [n, F, S, S] that one process holds completely; `corpus` [n] for form `corpus`."""
+    owner = torch.zeros(len(gamma), dtype=torch.long) if corpus is None else corpus
+    slots = Slots(torch.arange(len(gamma)), owner, len(gamma), int(owner.max()) + 1)
+    return FORMS[form].loss(FORMS[form].pack(gamma, slots), slots, gamma.shape[1])
