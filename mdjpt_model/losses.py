@@ -26,10 +26,16 @@ def inter_subject_contrast(embedding: Tensor, temperature: float = 0.07) -> Tens
     rows = embedding.shape[0]
     if rows % 2 or rows < 4:
         raise ValueError(f"contrast needs an even number of at least 4 windows, found {rows}")
-    similarity = embedding.float() @ embedding.float().T / temperature
+    unit = _wide(embedding)
+    similarity = unit @ unit.T / temperature
     similarity = similarity.masked_fill(torch.eye(rows, dtype=torch.bool, device=embedding.device), -math.inf)
     partner = (torch.arange(rows, device=embedding.device) + rows // 2) % rows
     return functional.cross_entropy(similarity, partner)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """At least float32, whatever the encoder computed in."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def chance_contrast(rows: int) -> float:
@@ -43,7 +49,7 @@ def covariance(latent: Tensor, form: str = "channel", diagonal: str = "keep") ->
     `form="scrambled"` repeats the released statistic: time and channels are swapped, then *reshaped* back instead of
     swapped back, so that rows mix both (CDA_loss.py:24-28). `diagonal="zero"` drops the variances (CDA_loss.py:31).
     """
-    x = latent.float()
+    x = _wide(latent)
     x = x - x.mean(-1, keepdim=True)
     if form == "scrambled":
         x = x.transpose(2, 3).reshape(x.shape)
@@ -51,7 +57,7 @@ def covariance(latent: Tensor, form: str = "channel", diagonal: str = "keep") ->
         raise ValueError(f"unknown covariance {form!r}; valid: channel, scrambled")
     result = x @ x.transpose(-2, -1) / (x.shape[-1] - 1)
     if diagonal == "zero":
-        result = result * (1 - torch.eye(x.shape[2], device=x.device))
+        result = result * (1 - torch.eye(x.shape[2], device=x.device, dtype=x.dtype))
     elif diagonal != "keep":
         raise ValueError(f"unknown covariance diagonal {diagonal!r}; valid: keep, zero")
     return result
@@ -94,7 +100,7 @@ def _pack_moments(gamma: Tensor, slots: Slots) -> Tensor:
 
 def _loss_moments(packed: Tensor, slots: Slots, features: int) -> Tensor:
     # sum over pairs of |a - b|^2 = n sum |a|^2 - |sum a|^2: in float64, for the difference cancels.
-    return torch.log1p(slots.total * packed[-1] - packed[:-1].square().sum()).float()
+    return torch.log1p(slots.total * packed[-1] - packed[:-1].square().sum())
 
 
 def _pack_corpus(gamma: Tensor, slots: Slots) -> Tensor:

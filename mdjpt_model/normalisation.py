@@ -25,8 +25,13 @@ def stratified(x: Tensor, groups: Tensor) -> Tensor:
     names, member, count = torch.unique(groups, return_inverse=True, return_counts=True)
     if bool((count < 2).any()):
         raise ValueError(f"groups of a single window cannot be normalised: {names[count < 2].tolist()}")
+    with torch.autocast(x.device.type, enabled=False):  # sums over thousands of values need their digits
+        return _stratified(x if x.dtype == torch.float64 else x.float(), member, count)
+
+
+def _stratified(x: Tensor, member: Tensor, count: Tensor) -> Tensor:
     # A product with the membership matrix instead of index_add: the same bits on every run, on a GPU too.
-    belongs = torch.nn.functional.one_hot(member, len(names)).to(x.device, x.dtype)
+    belongs = torch.nn.functional.one_hot(member, len(count)).to(x.device, x.dtype)
     points = (count * x.shape[-1]).to(x.device, x.dtype)[:, None, None]
     mean = torch.einsum("bg,bfc->gfc", belongs, x.sum(-1)) / points
     centred = x - torch.einsum("bg,gfc->bfc", belongs, mean)[..., None]

@@ -1,0 +1,69 @@
+"""(R) Joining or starting Ray, and refusing to run two versions of the code at once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+import mdjpt_model
+import mdjpt_platform
+from mdjpt_platform.config import ExecConfig
+from mdjpt_platform.errors import MdjptError
+
+
+def sources() -> tuple[str, str]:
+    """Folders that the two packages were imported from, and a hash of every source file in them."""
+    digest = hashlib.sha256()
+    folders = []
+    for package in (mdjpt_platform, mdjpt_model):
+        folder = Path(str(package.__file__)).parent
+        folders.append(str(folder))
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return ", ".join(folders), digest.hexdigest()[:16]
+
+
+def connect(execution: ExecConfig) -> None:
+    """Join the cluster of `exec.address` or RAY_ADDRESS, or start a private one on loopback with a token.
+
+    Does nothing when this process is connected. Raises MdjptError: no cluster there, nodes with other code.
+    """
+    if not ray.is_initialized():
+        address = execution.address or os.environ.get("RAY_ADDRESS")
+        # Train polls its workers this often; its default of 2 s is what every report costs.
+        os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+        try:
+            if address:
+                ray.init(address=address, log_to_driver=True, logging_level=logging.WARNING)
+            else:
+                ray.init(
+                    address="local",
+                    num_cpus=execution.cpus,
+                    dashboard_host="127.0.0.1",
+                    log_to_driver=True,
+                    logging_level=logging.WARNING,
+                )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise MdjptError(f"Ray at {address or 'this machine'}: {error}; see `mdjpt doctor`") from error
+    refuse_mixed_code()
+
+
+def refuse_mixed_code() -> None:
+    """Raises MdjptError: a node would import other sources than this process; both paths are named."""
+    where, expected = sources()
+    remote = ray.remote(num_cpus=0)(sources)
+    alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    answers = ray.get(
+        [remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(n, soft=False)).remote() for n in alive]
+    )
+    for node, (there, found) in zip(alive, answers, strict=True):
+        if found != expected:
+            raise MdjptError(
+                f"mixed code: node {node[:8]} imports {there} (sources {found}), this process imports {where} "
+                f"(sources {expected}); submit with --working-dir or install one version everywhere"
+            )

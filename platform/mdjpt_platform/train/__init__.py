@@ -1,0 +1,1 @@
+"""Pre-training: one loop, with and without Ray."""

@@ -1,0 +1,123 @@
+"""Checkpoints: whole or absent, never executed, and recognised when damaged.
+
+A file `step-00000120-<digest>.pt` holds model, optimiser, next step and random state; the digest in its name is that
+of its bytes, so a torn or rotten file shows itself and the one before it is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+
+from mdjpt_model.model import MdJPT
+from mdjpt_model.spec import ModelSpec
+from mdjpt_platform.errors import BadInput
+
+_NAME = re.compile(r"step-(\d{8})-([0-9a-f]{16})\.pt")
+log = logging.getLogger(__name__)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` or leave it as it is, whatever happens."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save_checkpoint(folder: Path, step: int, model: nn.Module, optimiser: torch.optim.Optimizer, spec: ModelSpec, keep: int) -> Path:
+    """State before `step`; older files than the newest `keep` are removed."""
+    buffer = io.BytesIO()
+    state = {
+        "format": 1,
+        "spec": json.dumps(asdict(spec), sort_keys=True),
+        "step": step,
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "random": torch.get_rng_state(),
+    }
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    path = folder / f"step-{step:08d}-{hashlib.sha256(content).hexdigest()[:16]}.pt"
+    write_atomic(path, content)
+    for old in _candidates(folder)[keep:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, spec: ModelSpec) -> int:
+    """Restore the newest undamaged checkpoint and return the step to go on with; 0 if there is none.
+
+    Raises BadInput: the checkpoint is of another architecture.
+    """
+    for path in _candidates(folder):
+        content = path.read_bytes()
+        match = _NAME.fullmatch(path.name)
+        assert match is not None
+        if hashlib.sha256(content).hexdigest()[:16] != match[2]:
+            log.warning("%s is damaged; going back to the checkpoint before it", path)
+            continue
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        expect_spec(path, json.loads(state["spec"]), spec)
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["random"])
+        return int(state["step"])
+    return 0
+
+
+def _candidates(folder: Path) -> list[Path]:
+    return sorted((p for p in folder.glob("step-*.pt") if _NAME.fullmatch(p.name)), reverse=True)
+
+
+def expect_spec(where: Path, found: dict[str, Any], spec: ModelSpec) -> None:
+    """Raises BadInput naming the first difference between two architectures."""
+    expected = json.loads(json.dumps(asdict(spec)))
+    for key in sorted({*found, *expected}):
+        if found.get(key) != expected.get(key):
+            raise BadInput(where, f"architecture: {key}", found.get(key), expected.get(key))
+
+
+def save_model(folder: Path, model: MdJPT) -> str:
+    """Weights and architecture for use elsewhere: model.safetensors, model.json. Returns the weights' SHA-256."""
+    weights = save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
+    digest = hashlib.sha256(weights).hexdigest()
+    write_atomic(folder / "model.safetensors", weights)
+    text = json.dumps({"spec": asdict(model.spec), "weights_sha256": digest}, indent=1)
+    write_atomic(folder / "model.json", text.encode())
+    return digest
+
+
+def load_model(folder: Path, spec: ModelSpec | None = None) -> MdJPT:
+    """The model that `save_model` wrote. Raises BadInput: absent, damaged, of another architecture than `spec`."""
+    path = folder / "model.json"
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+        weights = (folder / "model.safetensors").read_bytes()
+    except (OSError, ValueError) as error:
+        raise BadInput(folder, "trained model", error, "model.json and model.safetensors of a finished run") from None
+    if hashlib.sha256(weights).hexdigest() != described["weights_sha256"]:
+        raise BadInput(folder / "model.safetensors", "checksum", "other bytes", described["weights_sha256"])
+    if spec is not None:
+        expect_spec(path, described["spec"], spec)
+    found = dict(described["spec"], dilations=tuple(described["spec"]["dilations"]))
+    model = MdJPT(ModelSpec(**found))
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model.eval()

@@ -1,0 +1,57 @@
+"""What the loop needs to know about where it runs. The same loop runs alone, in bare processes and under Ray Train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over processes whose gradient is the sum over processes too.
+
+    Every process computes the same loss from the sum, so each one's own share of the slope comes back W times; DDP
+    then averages over W and the result is that of one process. Without the backward sum it would be 1/W of it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """All-reduce a copy."""
+        total = x.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """All-reduce the slopes."""
+        total = gradients[0].contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+
+def _ignore(epoch: int, metrics: dict[str, float]) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Context:
+    """Rank, world and device of this process; `report` is called once an epoch by every rank."""
+
+    rank: int = 0
+    world: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    report: Callable[[int, dict[str, float]], None] = _ignore
+
+    def all_reduce(self, x: Tensor) -> Tensor:
+        """Sum of x over all processes, differentiable (see _Sum)."""
+        return x if self.world == 1 else torch.as_tensor(_Sum.apply(x))
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module with gradients averaged over processes."""
+        if self.world == 1:
+            return module
+        return DistributedDataParallel(module, device_ids=[self.device] if self.device.type == "cuda" else None)

@@ -1,0 +1,223 @@
+"""(R) Pre-training as a user starts it: the only TorchTrainer, and the same loop in one process without it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mdjpt_platform import __version__
+from mdjpt_platform.config import Config, content_hash, parse
+from mdjpt_platform.errors import BadInput, MdjptError
+from mdjpt_platform.tracking import MetricSink, open_sinks
+from mdjpt_platform.tracking.mlflow import initialise, tracking_uri
+from mdjpt_platform.train.checkpoint import write_atomic
+from mdjpt_platform.train.context import Context
+from mdjpt_platform.train.loop import Trained, local_rows, share, train
+from mdjpt_platform.train.prepared import Prepared, open_stores, prepare_plan
+
+METRICS = "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A finished pre-training."""
+
+    folder: Path
+    identity: str
+    trained: Trained
+    fresh: bool
+    """False: it had been finished before and nothing was done."""
+
+
+def identity_of(config: Config, fingerprints: dict[str, str]) -> str:
+    """Hash of everything that decides the weights: configuration, data, version."""
+    return content_hash([config.run.pretrain_identity(), fingerprints, __version__])
+
+
+def run_folder(config: Config, identity: str) -> Path:
+    """Where a pre-training keeps everything."""
+    return Path(config.exec.runs).resolve() / f"{config.run.name}-{identity}"
+
+
+def pretrain(config: Config) -> Pretrained:
+    """Pre-train, resume, or return the finished result of the same configuration on the same data.
+
+    Raises BadInput: stores, windows, pairs or worker count that do not fit; MdjptError: the training failed.
+    """
+    share(config.run, config.exec.workers if config.exec.engine == "ray" else 1)
+    prepared = prepare_plan(config.run, open_stores(config, config.run.sources, verify=True))
+    fingerprints = {name: store.fingerprint for name, store in prepared.stores.items()}
+    identity = identity_of(config, fingerprints)
+    folder = run_folder(config, identity)
+    result = folder / "result.json"
+    if result.exists():
+        return Pretrained(folder, identity, Trained(**json.loads(result.read_text(encoding="utf-8"))), False)
+    _describe(config, folder, identity, fingerprints)
+    uri = tracking_uri(config.exec)
+    if uri is not None:
+        initialise(uri, config.exec.experiment, Path(config.exec.runs).resolve() / "mlartifacts")
+    total = config.run.train.epochs * config.run.train.steps
+    with _watching(folder / METRICS, total, config.exec.progress):
+        run = _with_ray if config.exec.engine == "ray" else _alone
+        trained = run(config, prepared, folder, identity)
+    write_atomic(result, json.dumps(asdict(trained), indent=1).encode())
+    shutil.rmtree(folder / "ray", ignore_errors=True)
+    return Pretrained(folder, identity, trained, True)
+
+
+def _describe(config: Config, folder: Path, identity: str, fingerprints: dict[str, str]) -> None:
+    run = config.run.model_dump(mode="json")
+    try:
+        write_atomic(folder / "run.yaml", yaml.safe_dump(run, sort_keys=False).encode())
+    except OSError as error:
+        raise BadInput(config.exec.runs, "exec.runs", error.strerror, "a writable folder") from None
+    about = {"identity": identity, "stores": fingerprints, "version": __version__, "torch": str(torch.__version__)}
+    write_atomic(folder / "about.json", json.dumps(about, indent=1).encode())
+
+
+def _alone(config: Config, prepared: Prepared, folder: Path, identity: str) -> Trained:
+    if config.exec.threads is not None:
+        torch.set_num_threads(config.exec.threads)
+    total = config.run.train.epochs * config.run.train.steps
+    device = torch.device("cuda" if config.exec.gpu else "cpu")
+    context = Context(device=device)
+    rows = local_rows(prepared, 0, 1, total)
+    return train(config.run, prepared, rows, folder, context, _sinks(config, folder, identity, 0), config.exec.keep_checkpoints)
+
+
+def _sinks(config: Config, folder: Path, identity: str, rank: int) -> Callable[[int], MetricSink]:
+    return lambda start: open_sinks(config, folder / METRICS, identity, start, rank)
+
+
+def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str) -> Trained:
+    import ray.train
+    from ray.train.torch import TorchTrainer
+
+    from mdjpt_platform.data.loader import NAME, EpisodeShards, episodes
+    from mdjpt_platform.runtime import connect
+
+    connect(config.exec)
+    total = config.run.train.epochs * config.run.train.steps
+    gpu = config.exec.gpu
+    trainer = TorchTrainer(
+        _worker,
+        train_loop_config={"config": _absolute(config), "folder": str(folder), "identity": identity},
+        datasets={NAME: episodes(prepared.plan, 0, total)},
+        dataset_config=EpisodeShards(),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=config.exec.workers,
+            use_gpu=gpu,
+            resources_per_worker={"CPU": config.exec.cpus_per_worker, **({"GPU": 1} if gpu else {})},
+        ),
+        run_config=ray.train.RunConfig(
+            # A name of its own each time: Ray would take a known name for a run to resume, our checkpoints do that.
+            name=f"{identity}-{time.time_ns()}",
+            storage_path=str(folder / "ray"),
+            failure_config=ray.train.FailureConfig(max_failures=config.exec.max_failures),
+        ),
+    )
+    try:
+        outcome = trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        raise MdjptError(f"training failed: {_cause(error)}; what was done is kept in {folder}") from error
+    if not isinstance(outcome.return_value, dict):
+        raise MdjptError(f"training ended without a result; what was done is kept in {folder}")
+    return Trained(**outcome.return_value)
+
+
+def _cause(error: BaseException) -> str:
+    """The first line that says what happened: our own error if a worker raised one."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, MdjptError):
+            return str(inner)
+        failures = getattr(inner, "worker_failures", None) or {}
+        for failure in failures.values():
+            return _cause(failure)
+        inner = getattr(inner, "cause", None) or inner.__cause__
+    return str(error).strip().splitlines()[-1]
+
+
+def _absolute(config: Config) -> dict[str, Any]:
+    """The configuration as a tree, with paths that mean the same in a worker's own working directory."""
+    tree = config.run.model_dump(mode="json")
+    execution = config.exec.model_dump(mode="json")
+    for name in ("store", "runs"):
+        execution[name] = str(Path(execution[name]).resolve())
+    execution["mlflow"] = tracking_uri(config.exec) or "off"
+    return {**tree, "exec": execution}
+
+
+def _worker(parameters: dict[str, Any]) -> dict[str, Any]:
+    """What every Ray Train worker runs."""
+    import ray.train
+    from ray.train.torch import get_device
+
+    from mdjpt_platform.data.loader import shard
+
+    config = parse(parameters["config"])
+    session = ray.train.get_context()
+    if config.exec.threads is not None:
+        torch.set_num_threads(config.exec.threads)
+    context = Context(
+        session.get_world_rank(),
+        session.get_world_size(),
+        torch.device(get_device()),  # type: ignore[arg-type]
+        lambda epoch, metrics: ray.train.report({"epoch": epoch, **metrics}),
+    )
+    prepared = prepare_plan(config.run, open_stores(config, config.run.sources, verify=False))
+    folder = Path(parameters["folder"])
+    sinks = _sinks(config, folder, parameters["identity"], context.rank)
+    return asdict(train(config.run, prepared, shard, folder, context, sinks, config.exec.keep_checkpoints))
+
+
+class _watching:
+    """A progress bar fed by the metrics log, so that it works wherever the training process is."""
+
+    def __init__(self, path: Path, total: int, shown: bool) -> None:
+        self.path, self.total, self.shown = path, total, shown
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._follow, name="progress", daemon=True)
+
+    def __enter__(self) -> None:
+        if self.shown:
+            self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        if self.shown:
+            self.thread.join()
+
+    def _follow(self) -> None:
+        columns = (TextColumn("pre-training"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"),
+                   TextColumn("loss {task.fields[loss]}"), TimeRemainingColumn())  # fmt: skip
+        with Progress(*columns) as progress:
+            task = progress.add_task("steps", total=self.total, loss="-")
+            while True:
+                ended = self.done.wait(1.0)
+                step, loss = _newest(self.path)
+                progress.update(task, completed=step, loss=loss)
+                if ended:
+                    return
+
+
+def _newest(path: Path) -> tuple[int, str]:
+    """Steps done and loss by the log's last whole line."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 8192))
+            lines = file.read().split(b"\n")[:-1]
+        last = json.loads(lines[-1])
+        return last["step"] + 1, f"{last['values']['loss/total']:.3f}"
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return 0, "-"

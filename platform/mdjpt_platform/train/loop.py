@@ -1,0 +1,133 @@
+"""Pre-training, readable aloud: for every step, take K episodes, push back, update; after every epoch, keep.
+
+Knows neither Ray nor MLflow: where it runs comes in as a Context, what it measures goes out through a MetricSink.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mdjpt_model.model import MdJPT
+from mdjpt_platform.config import RunConfig
+from mdjpt_platform.data.episode import Episode, prefetch
+from mdjpt_platform.data.plan import Row, windows_per_side
+from mdjpt_platform.errors import BadInput, MdjptError
+from mdjpt_platform.tracking import MetricSink
+from mdjpt_platform.train.checkpoint import load_checkpoint, save_checkpoint, save_model
+from mdjpt_platform.train.context import Context
+from mdjpt_platform.train.prepared import Prepared
+from mdjpt_platform.train.step import EpisodeTerms, Losses, Stepper
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is left of a training."""
+
+    weights_sha256: str
+    steps: int
+    resumed_at: int
+    last: dict[str, float]
+    """Means over the last epoch."""
+
+
+def new_model(run: RunConfig) -> MdJPT:
+    """Initial weights: a function of the run's seed alone, whatever was drawn before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed)
+        return MdJPT(run.model)
+
+
+def share(run: RunConfig, world: int) -> int:
+    """Episodes of a step that each process carries. Raises BadInput: K is not divisible by the processes."""
+    if run.train.episodes % world:
+        raise BadInput("configuration", "train.episodes", run.train.episodes, f"a multiple of exec.workers = {world}")
+    return run.train.episodes // world
+
+
+def train(
+    run: RunConfig,
+    prepared: Prepared,
+    rows: Callable[[int], Iterator[Row]],
+    folder: Path,
+    context: Context,
+    sink: Callable[[int], MetricSink],
+    keep: int = 2,
+) -> Trained:
+    """Train to the end, from the newest checkpoint in `folder` if there is one.
+
+    `rows(start)` yields this process' episodes from step `start` on; `sink(start)` opens the log there.
+    Raises MdjptError: a loss that is not finite (names step and rows); BadInput: a checkpoint of another architecture.
+    """
+    per_process = share(run, context.world)
+    model = new_model(run).to(context.device)
+    optimiser = torch.optim.Adam(model.parameters(), lr=run.optim.lr, weight_decay=run.optim.weight_decay)
+    start = load_checkpoint(folder / CHECKPOINTS, model, optimiser, run.model)
+    stepper = Stepper(context.wrap(EpisodeTerms(model, run, prepared.channels)), run, context)
+    total = run.train.epochs * run.train.steps
+    most = windows_per_side(prepared.plan)
+    episodes = prefetch(rows(start), prepared.stores, prepared.length, most, held=per_process)
+    log = sink(start)
+    epoch_values: list[dict[str, float]] = []
+    status = "FAILED"
+    try:
+        for step in range(start, total):
+            begin = time.perf_counter()
+            mine = [next(episodes).to(context.device) for _ in range(per_process)]
+            waited = time.perf_counter() - begin
+            optimiser.zero_grad(set_to_none=True)
+            losses = stepper.backward(mine)
+            _refuse_non_finite(losses, step, mine)
+            if run.optim.clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), run.optim.clip)
+            optimiser.step()
+            epoch = step // run.train.steps
+            values = _values(losses) | {"time/step": time.perf_counter() - begin, "time/wait": waited}
+            log.log(step, values, epoch=epoch)
+            epoch_values.append(values)
+            if (step + 1) % run.train.steps == 0:
+                if context.rank == 0:
+                    save_checkpoint(folder / CHECKPOINTS, step + 1, model, optimiser, run.model, keep)
+                context.report(epoch, _mean(epoch_values))
+                if step + 1 < total:
+                    epoch_values = []
+        status = "FINISHED"
+    finally:
+        episodes.close()
+        log.close(status)
+    digest = save_model(folder, model) if context.rank == 0 else ""
+    return Trained(digest, total, start, _mean(epoch_values))
+
+
+def _values(losses: Losses) -> dict[str, float]:
+    by_corpus = {f"loss/contrast.{name}": value for name, value in losses.contrast.items()}
+    return {"loss/total": losses.total, "loss/alignment": losses.alignment, **by_corpus}
+
+
+def _mean(values: list[dict[str, float]]) -> dict[str, float]:
+    return {key: sum(v[key] for v in values) / len(values) for key in values[0]} if values else {}
+
+
+def _refuse_non_finite(losses: Losses, step: int, episodes: list[Episode]) -> None:
+    if math.isfinite(losses.total):
+        return
+    rows = "; ".join(
+        f"slot {e.row.slot}: " + ", ".join(f"{n} rows {d.a.tolist()}/{d.b.tolist()}" for n, d in e.row.draws.items())
+        for e in episodes
+    )
+    raise MdjptError(f"step {step}: the loss is not finite: {asdict(losses)}; episodes: {rows}")
+
+
+def local_rows(prepared: Prepared, rank: int, world: int, total: int) -> Callable[[int], Iterator[Row]]:
+    """The Ray-free source of episodes: straight from the plan."""
+    return lambda start: prepared.plan.shard(rank, world, start, total)
+
+

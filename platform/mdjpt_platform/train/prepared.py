@@ -1,0 +1,55 @@
+"""Prepared data of a run: which stores, opened how, and the plan over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdjpt_platform.config import Config, RunConfig, WindowConfig
+from mdjpt_platform.data.plan import Plan, pairs
+from mdjpt_platform.errors import BadInput
+from mdjpt_platform.store import Store, open_store, store_folder
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Open stores of the sources and the plan; sizes in samples by corpus."""
+
+    stores: dict[str, Store]
+    length: dict[str, int]
+    plan: Plan
+
+    @property
+    def channels(self) -> dict[str, tuple[str, ...]]:
+        """Channels of every corpus, in the run's order."""
+        return {name: store.channels for name, store in self.stores.items()}
+
+
+def samples(window: WindowConfig, rate: float) -> tuple[int, int]:
+    """Window length and distance in samples."""
+    return round(window.seconds * rate), max(1, round(window.step * rate))
+
+
+def open_stores(config: Config, names: tuple[str, ...], *, verify: bool) -> dict[str, Store]:
+    """Stores of the named corpora. Raises BadInput: not prepared yet, damaged, of another recipe."""
+    stores = {}
+    for name in names:
+        folder = store_folder(config.exec.store, name, config.run.corpora[name], config.run.recipe)
+        if not (Path(folder) / "manifest.json").exists():
+            raise BadInput(folder, f"store of {name}", "nothing", "prepared data: run `mdjpt prepare` first")
+        stores[name] = open_store(folder, verify=verify)
+    return stores
+
+
+def prepare_plan(run: RunConfig, stores: dict[str, Store]) -> Prepared:
+    """The plan over open stores. Raises BadInput: a window that does not fit the model or a trial, no pairs."""
+    length, hop, choices = {}, {}, {}
+    for name, store in stores.items():
+        length[name], hop[name] = samples(run.window, store.rate)
+        patches = run.model.patches(length[name])
+        if patches // run.model.attention_kernel < 5:
+            need = (5 * run.model.attention_kernel - 1) * run.model.stride + run.model.patch
+            raise BadInput("configuration", "window.seconds", f"{length[name]} samples at {store.rate:g} Hz",
+                           f"at least {need} samples for the model's projector")  # fmt: skip
+        choices[name] = pairs(store.index, name, length[name], hop[name])
+    return Prepared(stores, length, Plan(choices, hop, run.seed, run.train.episodes))
