@@ -119,7 +119,7 @@ class MdJPT(nn.Module):
         key = tuple(channels)
         if key not in self._matrices:
             self._matrices[key] = torch.from_numpy(projection(key, self.neighbours, self.spec.neighbours))
-        matrix = self._matrices[key] = self._matrices[key].to(windows.device)
+        matrix = self._matrices[key] = self._matrices[key].to(windows)
         return torch.einsum("uc,bct->but", matrix, windows)
 
     def tokens(self, projected: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from mdjpt_platform import __version__
 from mdjpt_platform.config import Config, content_hash, parse
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.tracking import MetricSink, open_sinks
-from mdjpt_platform.tracking.mlflow import initialise, tracking_uri
+from mdjpt_platform.tracking.names import tracking_uri
 from mdjpt_platform.train.checkpoint import write_atomic
 from mdjpt_platform.train.context import Context
 from mdjpt_platform.train.loop import Trained, local_rows, share, train
@@ -65,6 +65,8 @@ def pretrain(config: Config) -> Pretrained:
     _describe(config, folder, identity, fingerprints)
     uri = tracking_uri(config.exec)
     if uri is not None:
+        from mdjpt_platform.tracking.mlflow import initialise
+
         initialise(uri, config.exec.experiment, Path(config.exec.runs).resolve() / "mlartifacts")
     total = config.run.train.epochs * config.run.train.steps
     with _watching(folder / METRICS, total, config.exec.progress):
@@ -92,10 +94,10 @@ def _alone(config: Config, prepared: Prepared, folder: Path, identity: str) -> T
     device = torch.device("cuda" if config.exec.gpu else "cpu")
     context = Context(device=device)
     rows = local_rows(prepared, 0, 1, total)
-    return train(config.run, prepared, rows, folder, context, _sinks(config, folder, identity, 0), config.exec.keep_checkpoints)
+    return train(config.run, prepared, rows, folder, context, _logs(config, folder, identity, 0), config.exec.keep_checkpoints)
 
 
-def _sinks(config: Config, folder: Path, identity: str, rank: int) -> Callable[[int], MetricSink]:
+def _logs(config: Config, folder: Path, identity: str, rank: int) -> Callable[[int], MetricSink]:
     return lambda start: open_sinks(config, folder / METRICS, identity, start, rank)
 
 
@@ -177,8 +179,8 @@ def _worker(parameters: dict[str, Any]) -> dict[str, Any]:
     )
     prepared = prepare_plan(config.run, open_stores(config, config.run.sources, verify=False))
     folder = Path(parameters["folder"])
-    sinks = _sinks(config, folder, parameters["identity"], context.rank)
-    return asdict(train(config.run, prepared, shard, folder, context, sinks, config.exec.keep_checkpoints))
+    logs = _logs(config, folder, parameters["identity"], context.rank)
+    return asdict(train(config.run, prepared, shard, folder, context, logs, config.exec.keep_checkpoints))
 
 
 class _watching:

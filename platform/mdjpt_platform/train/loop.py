@@ -19,7 +19,7 @@ from mdjpt_platform.config import RunConfig
 from mdjpt_platform.data.episode import Episode, prefetch
 from mdjpt_platform.data.plan import Row, windows_per_side
 from mdjpt_platform.errors import BadInput, MdjptError
-from mdjpt_platform.tracking import MetricSink
+from mdjpt_platform.tracking import MetricSink, Status
 from mdjpt_platform.train.checkpoint import load_checkpoint, save_checkpoint, save_model
 from mdjpt_platform.train.context import Context
 from mdjpt_platform.train.prepared import Prepared
@@ -59,12 +59,12 @@ def train(
     rows: Callable[[int], Iterator[Row]],
     folder: Path,
     context: Context,
-    sink: Callable[[int], MetricSink],
+    open_log: Callable[[int], MetricSink],
     keep: int = 2,
 ) -> Trained:
     """Train to the end, from the newest checkpoint in `folder` if there is one.
 
-    `rows(start)` yields this process' episodes from step `start` on; `sink(start)` opens the log there.
+    `rows(start)` yields this process' episodes from step `start` on; `open_log(start)` opens the log there.
     Raises MdjptError: a loss that is not finite (names step and rows); BadInput: a checkpoint of another architecture.
     """
     per_process = share(run, context.world)
@@ -75,9 +75,9 @@ def train(
     total = run.train.epochs * run.train.steps
     most = windows_per_side(prepared.plan)
     episodes = prefetch(rows(start), prepared.stores, prepared.length, most, held=per_process)
-    log = sink(start)
+    log = open_log(start)
     epoch_values: list[dict[str, float]] = []
-    status = "FAILED"
+    status: Status = "FAILED"
     try:
         for step in range(start, total):
             begin = time.perf_counter()
@@ -99,11 +99,14 @@ def train(
                 context.report(epoch, _mean(epoch_values))
                 if step + 1 < total:
                     epoch_values = []
+        digest = save_model(folder, model) if context.rank == 0 else ""
+        if context.rank == 0:
+            for name in ("model.json", "model.safetensors"):
+                log.artifact(folder / name)
         status = "FINISHED"
     finally:
         episodes.close()
         log.close(status)
-    digest = save_model(folder, model) if context.rank == 0 else ""
     return Trained(digest, total, start, _mean(epoch_values))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from mdjpt_platform.config import Config, RunConfig, WindowConfig
 from mdjpt_platform.data.plan import Plan, pairs
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.preprocess.recipe import resolve
 from mdjpt_platform.store import Store, open_store, store_folder
 
 
@@ -34,7 +35,7 @@ def open_stores(config: Config, names: tuple[str, ...], *, verify: bool) -> dict
     """Stores of the named corpora. Raises BadInput: not prepared yet, damaged, of another recipe."""
     stores = {}
     for name in names:
-        folder = store_folder(config.exec.store, name, config.run.corpora[name], config.run.recipe)
+        folder = store_folder(config.exec.store, name, config.run.corpora[name], resolve(config.run.recipe))
         if not (Path(folder) / "manifest.json").exists():
             raise BadInput(folder, f"store of {name}", "nothing", "prepared data: run `mdjpt prepare` first")
         stores[name] = open_store(folder, verify=verify)

@@ -102,9 +102,9 @@ class Stepper:
                     terms = self.module(episode)
                     surrogate = self.run.alignment.weight * (slope * terms.gamma).sum()
                     (self._contrast(terms.contrast) / len(episodes) + surrogate).backward()
-        values = dict(zip(names, contrast.tolist(), strict=True))
-        total = float(self._contrast(contrast)) + self.run.alignment.weight * float(alignment)
-        return Losses(total, float(alignment), values)
+        aligned = alignment.item()
+        total = self._contrast(contrast).item() + self.run.alignment.weight * aligned
+        return Losses(total, aligned, dict(zip(names, contrast.tolist(), strict=True)))
 
     def _contrast(self, by_corpus: Tensor) -> Tensor:
         joined = by_corpus.sum() if self.run.contrast.over_corpora == "sum" else by_corpus.mean()
@@ -116,7 +116,7 @@ class Stepper:
         logged = contrast.detach().sum(0).to(packed.dtype) / self.run.train.episodes
         summed = self.context.all_reduce(torch.cat([packed, logged]))
         alignment = form.loss(summed[: len(packed)], slots, gamma.shape[1])
-        return alignment, summed[len(packed) :].detach().float()
+        return alignment, summed[len(packed) :].detach()
 
     def _slots(self, episodes: Sequence[Episode], corpora: int) -> Slots:
         each = 2 * corpora

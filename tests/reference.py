@@ -1,0 +1,64 @@
+"""Slow, obvious versions of what the project computes fast: loops and textbook formulas, for comparison only."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def contrast(embedding: Tensor, temperature: float) -> Tensor:
+    rows = len(embedding)
+    half = rows // 2
+    terms = []
+    for i in range(rows):
+        partner = i + half if i < half else i - half
+        above = torch.exp(embedding[i] @ embedding[partner] / temperature)
+        below = sum(torch.exp(embedding[i] @ embedding[k] / temperature) for k in range(rows) if k != i)
+        terms.append(-torch.log(above / below))
+    return torch.stack(terms).mean()
+
+
+def centroid(latent: Tensor) -> Tensor:
+    """[V, F, S, N] of one subject -> [F, S, S]."""
+    trials = []
+    for window in latent:
+        trials.append(torch.stack([torch.cov(feature) for feature in window]))
+    return torch.stack(trials).mean(0)
+
+
+def alignment(gamma: Tensor, squared: bool = False) -> Tensor:
+    """[n, F, S, S] -> scalar."""
+    total = torch.zeros((), dtype=gamma.dtype)
+    for feature in range(gamma.shape[1]):
+        for i in range(len(gamma)):
+            for j in range(i + 1, len(gamma)):
+                square = (gamma[i, feature] - gamma[j, feature]).square().sum()
+                total = total + (square if squared else square.sqrt())
+    return torch.log(total + 1)
+
+
+def stratified(x: Tensor, groups: Tensor) -> Tensor:
+    out = torch.empty_like(x)
+    for group in groups.unique():
+        rows = torch.nonzero(groups == group).flatten()
+        for f in range(x.shape[1]):
+            for c in range(x.shape[2]):
+                values = x[rows, f, c]
+                out[rows, f, c] = (values - values.mean()) / (values.std() + 1e-3)
+    return out
+
+
+def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """One head, [N, d] each: every output by its own sum over all patches."""
+    phi = lambda t: torch.where(t > 0, t + 1, torch.exp(t))
+    rows = []
+    for i in range(len(q)):
+        weight = torch.stack([(phi(q[i]) * phi(k[n])).sum() for n in range(len(k))])
+        rows.append((weight[:, None] * v).sum(0) / (weight.sum() + 1e-5))
+    return torch.stack(rows)
+
+
+def chance(rows: int) -> float:
+    return math.log(rows - 1)
