@@ -77,13 +77,14 @@ def report(run_file: RunFile, override: Override = None) -> None:
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="folder for everything the demo writes")] = Path("demo"),
+    run_file: Annotated[Path, typer.Argument(help="run file (YAML)")] = Path("jobs/runs/demo.yaml"),
     override: Override = None,
 ) -> None:
-    """The whole path on simulated corpora, in minutes."""
+    """The whole path - simulate, prepare, pre-train, evaluate, report - in minutes."""
     from mdjpt_platform import verbs
+    from mdjpt_platform.config import load
 
-    raise typer.Exit(verbs.demo(folder, override or ()))
+    raise typer.Exit(verbs.everything(load(run_file, override or ())))
 
 
 @app.command()

@@ -34,6 +34,14 @@ class FactsConfig(Frozen):
     seconds: float | None = Field(None, gt=0, description="seconds of every trial")
 
 
+class SimulateConfig(Frozen):
+    """Raw recordings to be simulated where there are none; stimuli, sessions and seconds are those of `facts`."""
+
+    subjects: int = Field(ge=1, description="subjects to simulate")
+    seed: int = Field(0, ge=0, description="of the generative model")
+    permute: bool = Field(False, description="negative control: equal stimulus ids show different contents")
+
+
 class CorpusConfig(Frozen):
     """One corpus of the run."""
 
@@ -41,6 +49,13 @@ class CorpusConfig(Frozen):
     labels: str = Field("default", description="label scheme, one of the layout's")
     subjects: tuple[str, ...] | None = Field(None, description="only these subjects; all if absent")
     facts: FactsConfig = Field(FactsConfig(), description="where this copy differs from the published corpus")
+    simulate: SimulateConfig | None = Field(None, description="simulate the raw recordings; needs facts.stimuli, .seconds")
+
+    @model_validator(mode="after")
+    def _simulation_stated(self) -> CorpusConfig:
+        if self.simulate is not None and (self.facts.stimuli is None or self.facts.seconds is None):
+            raise ValueError("simulate: facts.stimuli and facts.seconds say what to simulate, and one is absent")
+        return self
 
 
 class StepConfig(Frozen):
@@ -181,6 +196,7 @@ class ExecConfig(Frozen):
     """How and where a run is carried out; changes time and places, never numbers."""
 
     raw: dict[str, str] = Field(default_factory=dict, description="folder of raw recordings per corpus")
+    simulated: str = Field("data/raw", description="folder of simulated raw recordings")
     store: str = Field("data/store", description="folder of prepared data")
     runs: str = Field("runs", description="folder of results")
     workers: int = Field(1, ge=1, description="training processes")
@@ -195,6 +211,7 @@ class ExecConfig(Frozen):
     mlflow: str | None = Field(None, description="tracking URI; SQLite inside `runs` if absent; 'off' for none")
     experiment: str = Field("mdjpt", description="MLflow experiment")
     progress: bool = Field(True, description="progress bars")
+    worker_logs: bool = Field(False, description="print what Ray's processes print")
 
 
 class Config(Frozen):

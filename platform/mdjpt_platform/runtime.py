@@ -8,12 +8,16 @@ import os
 from pathlib import Path
 
 import ray
+import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import mdjpt_model
 import mdjpt_platform
 from mdjpt_platform.config import ExecConfig
 from mdjpt_platform.errors import MdjptError
+
+
+LOOPBACK = "127.0.0.1"
 
 
 def sources() -> tuple[str, str]:
@@ -38,18 +42,22 @@ def connect(execution: ExecConfig) -> None:
         # Train polls its workers this often; its default of 2 s is what every report costs.
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
         try:
+            shown = execution.worker_logs
             if address:
-                ray.init(address=address, log_to_driver=True, logging_level=logging.WARNING)
+                ray.init(address=address, log_to_driver=shown, logging_level=logging.ERROR)
             else:
                 ray.init(
                     address="local",
                     num_cpus=execution.cpus,
-                    dashboard_host="127.0.0.1",
-                    log_to_driver=True,
-                    logging_level=logging.WARNING,
+                    dashboard_host=LOOPBACK,
+                    _node_ip_address=LOOPBACK,
+                    log_to_driver=shown,
+                    logging_level=logging.ERROR,
                 )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise MdjptError(f"Ray at {address or 'this machine'}: {error}; see `mdjpt doctor`") from error
+    quiet = ray.data.DataContext.get_current()
+    quiet.enable_progress_bars = quiet.print_on_execution_start = False
     refuse_mixed_code()
 
 

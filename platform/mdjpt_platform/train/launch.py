@@ -6,7 +6,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mdjpt_platform import __version__
 from mdjpt_platform.config import Config, content_hash, parse
+from mdjpt_platform.data.plan import Row
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.tracking import MetricSink, open_sinks
 from mdjpt_platform.tracking.names import tracking_uri
@@ -105,7 +106,7 @@ def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str) -
     import ray.train
     from ray.train.torch import TorchTrainer
 
-    from mdjpt_platform.data.loader import NAME, EpisodeShards, episodes
+    from mdjpt_platform.data.loader import episodes, whole
     from mdjpt_platform.runtime import connect
 
     connect(config.exec)
@@ -114,8 +115,8 @@ def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str) -
     trainer = TorchTrainer(
         _worker,
         train_loop_config={"config": _absolute(config), "folder": str(folder), "identity": identity},
-        datasets={NAME: episodes(prepared.plan, 0, total)},
-        dataset_config=EpisodeShards(),
+        datasets=dict(episodes(prepared.plan, 0, total)),
+        dataset_config=whole(),
         scaling_config=ray.train.ScalingConfig(
             num_workers=config.exec.workers,
             use_gpu=gpu,
@@ -180,7 +181,11 @@ def _worker(parameters: dict[str, Any]) -> dict[str, Any]:
     prepared = prepare_plan(config.run, open_stores(config, config.run.sources, verify=False))
     folder = Path(parameters["folder"])
     logs = _logs(config, folder, parameters["identity"], context.rank)
-    return asdict(train(config.run, prepared, shard, folder, context, logs, config.exec.keep_checkpoints))
+
+    def rows(start: int) -> Iterator[Row]:
+        return shard(start, context.rank, context.world, config.run.train.episodes)
+
+    return asdict(train(config.run, prepared, rows, folder, context, logs, config.exec.keep_checkpoints))
 
 
 class _watching:

@@ -1,0 +1,1 @@
+"""Transfer of a frozen encoder to corpora that it never saw: features, read-outs, protocols, scores."""

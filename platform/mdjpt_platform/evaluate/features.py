@@ -1,0 +1,204 @@
+"""Frozen features of windows, each window normalised by its own subject's recording.
+
+The released code normalises halves of whatever 64 windows follow each other (MLLA_new.py:55, CNN_Attention.py:256-257),
+so that a feature changed with its batch companions (SYSTEMS 1.13, 10). Here the statistics are those of a whole
+subject-session, of its past, or of other subjects, gathered layer by layer.
+Shapes: B windows of a batch, F features, C channels (60, then virtual), N patches, M map features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from mdjpt_platform.config import EvaluateConfig
+from mdjpt_platform.errors import BadInput
+from mdjpt_platform.evaluate.layers import LayerStatistics, Running, by, gather
+from mdjpt_platform.evaluate.progress import progress_bar
+from mdjpt_platform.evaluate.windows import Array, Rows, WindowStore, corpus_name, cut, groups, require_finite
+
+Group = tuple[str, int]
+CACHE_BYTES = 2 << 30
+"""Tokens of one subject-session are kept between passes if they fit into this."""
+
+
+def encode(
+    model: nn.Module,
+    store: WindowStore,
+    table: pd.DataFrame,
+    config: EvaluateConfig,
+    *,
+    frozen: LayerStatistics | None = None,
+    progress: bool = False,
+    cache_bytes: int = CACHE_BYTES,
+) -> Array:
+    """Features of all windows of the table, [n, M], in its order.
+
+    `config.normalisation`: `whole` takes a subject-session's own statistics, `causal` those of its windows so far,
+    `frozen` the given ones (see `group_statistics` and `layers.mean_statistics`). Batches never mix groups, so neither
+    other subjects nor the batch size change a feature (the latter to rounding). `protocol: published` with a model
+    whose spec says `batch_halves` reproduces the released grouping.
+    Raises BadInput: a group of a single window, a signal or feature that is not finite, frozen statistics absent.
+    """
+    out: Array | None = None
+    with progress_bar(len(table), f"features of {corpus_name(store)}", progress) as advance, _frozen(model):
+        for at, values in _encoded(model, store, table, config, frozen, cache_bytes):
+            part = values.float().cpu().numpy()
+            require_finite(part, store, table, at, "features")
+            out = np.empty((len(table), part.shape[1]), np.float32) if out is None else out
+            out[at] = part
+            advance(len(at))
+    if out is None:
+        raise BadInput(corpus_name(store), "windows", "none", "at least two of every subject and session")
+    return out
+
+
+def group_statistics(
+    model: nn.Module,
+    store: WindowStore,
+    table: pd.DataFrame,
+    config: EvaluateConfig,
+    *,
+    progress: bool = False,
+    cache_bytes: int = CACHE_BYTES,
+) -> dict[Group, LayerStatistics]:
+    """Statistics of every (subject, session) by itself: the first half of `normalisation: frozen`."""
+    found: dict[Group, LayerStatistics] = {}
+    with progress_bar(len(table), f"statistics of {corpus_name(store)}", progress) as advance, _frozen(model):
+        for name, at in _checked_groups(store, table).items():
+            found[name] = _gather(model, _Tokens(model, store, table, at, config.batch, cache_bytes))
+            advance(len(at))
+    return found
+
+
+def pool(maps: Tensor, feature: str) -> Tensor:
+    """[B, M, N] -> [B, M]. `me`: mean over patches; `de`: 0.5 ln(2 pi e var + 1), population variance (SYSTEMS 1.8)."""
+    if feature == "me":
+        return maps.mean(-1)
+    variance = maps.double().var(-1, correction=0)
+    return 0.5 * torch.log(2 * math.pi * math.e * variance + 1)
+
+
+def _encoded(
+    model: nn.Module,
+    store: WindowStore,
+    table: pd.DataFrame,
+    config: EvaluateConfig,
+    frozen: LayerStatistics | None,
+    cache_bytes: int,
+) -> Iterator[tuple[Rows, Tensor]]:
+    """(positions, features) batch by batch."""
+    stages: Any = model
+    if _halves_wanted(model, config):
+        yield from _batch_halves(stages, store, table, config)
+        return
+    if config.normalisation == "frozen" and frozen is None:
+        raise BadInput("evaluate.normalisation", "frozen", "no statistics", "those of the training subjects")
+    for at in _checked_groups(store, table).values():
+        once = config.normalisation != "whole"  # one pass: nothing to keep
+        tokens = _Tokens(model, store, table, at, config.batch, 0 if once else cache_bytes)
+        first: Callable[[Tensor], Tensor]
+        second: Callable[[Tensor], Tensor]
+        if config.normalisation == "causal":
+            first, second = Running(), Running()
+        else:
+            own = frozen if config.normalisation == "frozen" and frozen is not None else _gather(model, tokens)
+            first, second = by(own.tokens), by(own.latent)
+        for places, batch in tokens:
+            yield places, pool(stages.maps(second(stages.latent(first(batch)))), config.feature)
+
+
+def _gather(model: nn.Module, tokens: _Tokens) -> LayerStatistics:
+    """Pass 1 and 2: the latent is standardised tokens' image, so its statistics need those of the tokens."""
+    stages: Any = model
+    of_tokens = gather(batch for _, batch in tokens)
+    first = by(of_tokens)
+    return LayerStatistics(of_tokens, gather(stages.latent(first(batch)) for _, batch in tokens))
+
+
+@dataclass
+class _Tokens:
+    """Token batches of one group; the second pass reads them from memory if they fit into the budget."""
+
+    model: Any
+    store: WindowStore
+    table: pd.DataFrame
+    at: Rows
+    batch: int
+    budget: int
+    kept: list[Tensor] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[tuple[Rows, Tensor]]:
+        device = next(self.model.parameters()).device
+        for number, begin in enumerate(range(0, len(self.at), self.batch)):
+            places = self.at[begin : begin + self.batch]
+            if number < len(self.kept):
+                yield places, self.kept[number]
+                continue
+            windows = torch.from_numpy(cut(self.store, self.table, places)).to(device)
+            tokens = self.model.tokens_first(windows, self.store.channels)
+            if tokens[0].nbytes * len(self.at) <= self.budget:
+                self.kept.append(tokens)
+            yield places, tokens
+
+
+def _halves_wanted(model: nn.Module, config: EvaluateConfig) -> bool:
+    spec: Any = getattr(model, "spec", None)
+    wanted = config.protocol == "published" and spec is not None and spec.chosen.feature_groups == "batch_halves"
+    if wanted and config.normalisation != "whole":
+        raise BadInput(
+            "evaluate.normalisation", "batch_halves", config.normalisation, "whole, as the released code has"
+        )
+    return wanted
+
+
+def _batch_halves(
+    stages: Any, store: WindowStore, table: pd.DataFrame, config: EvaluateConfig
+) -> Iterator[tuple[Rows, Tensor]]:
+    """The released grouping: subject, session, trial, window in rows of `config.batch`, each cut into halves."""
+    order = table.reset_index(drop=True).sort_values(["subject", "session", "trial", "start"], kind="stable")
+    at = order.index.to_numpy(np.int64)
+    if len(at) % config.batch == 1:
+        raise BadInput(corpus_name(store), "evaluate.batch", f"{config.batch}, which leaves one window over", "another")
+    for places, batch in _Tokens(stages, store, table, at, config.batch, 0):
+        yield places, pool(stages.maps(_halves(stages.latent(_halves(batch)))), config.feature)
+
+
+def _halves(x: Tensor) -> Tensor:
+    """Each half by itself; an odd last window stays as it is (as released)."""
+    half = len(x) // 2
+    parts = [x[:half], x[half : 2 * half]]
+    return torch.cat([by(gather([part]))(part) for part in parts] + [x[2 * half :]])
+
+
+def _checked_groups(store: WindowStore, table: pd.DataFrame) -> dict[Group, Rows]:
+    found = groups(table)
+    for (subject, session), at in found.items():
+        if len(at) < 2:
+            raise BadInput(
+                corpus_name(store),
+                f"subject {subject} session {session}",
+                "a single window",
+                "at least two: its statistics normalise it",
+            )
+    return found
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; the mode found is put back."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(training)

@@ -1,0 +1,98 @@
+"""What an evaluation of one target gives, and how it is put on disk."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+SCORES = (
+    "target", "method", "readout", "lds", "metric", "value", "low", "high",
+    "chance", "chance_low", "chance_high", "n_subjects", "protocol",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TargetResult:
+    """Everything a report says about one target corpus."""
+
+    target: str
+    protocol: str
+    labels: tuple[str, ...]
+    scores: pd.DataFrame
+    """Columns SCORES: mean over subjects, bootstrap interval, chance."""
+    subjects: pd.DataFrame
+    """target, method, readout, lds, metric, subject, value (mean over the folds that tested the subject)."""
+    tests: pd.DataFrame
+    """Paired comparisons of the trained encoder with each control (metrics.paired_tests)."""
+    embedding: pd.DataFrame
+    """target, method, subject, session, trial, stimulus, label, x, y: principal components of trial means."""
+    confusion: list[dict[str, Any]]
+    """method, readout, lds, labels, counts[truth][answer]; a window counts once for every fold that tested it."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know, leaks of the published protocol first."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The evaluation's configuration."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the per-subject table and the embedding; NaN becomes null."""
+        tree = {
+            "target": self.target,
+            "protocol": self.protocol,
+            "labels": list(self.labels),
+            "notes": list(self.notes),
+            "settings": self.settings,
+            "scores": self.scores.to_dict("records"),
+            "tests": self.tests.to_dict("records"),
+        }
+        plain: dict[str, Any] = _plain(tree)
+        return plain
+
+
+def write_result(result: TargetResult, folder: Path) -> None:
+    """scores.parquet, subjects.parquet, embedding.parquet, confusion.json, then results.json.
+
+    Each file appears whole or not at all, results.json last: where it is, the others are.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("scores", "subjects", "embedding"):
+        table: pd.DataFrame = getattr(result, name)
+        _replace(folder / f"{name}.parquet", partial(table.to_parquet, index=False))
+    for name, tree in (("confusion", _plain(result.confusion)), ("results", result.to_json())):
+        text = json.dumps(tree, indent=1, allow_nan=False)
+        _replace(folder / f"{name}.json", partial(_write_text, text=text))
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(beside)
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types: NumPy scalars unwrapped, NaN and infinities null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,99 @@
+"""Recipes: presets, and the check that turns what a run file says into steps with every parameter spelled out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from mdjpt_platform.config import Config, StepConfig, content_hash
+from mdjpt_platform.errors import BadInput
+from mdjpt_platform.preprocess.steps import STEPS
+from mdjpt_platform.store.schema import store_folder
+
+PRESETS: dict[str, tuple[StepConfig, ...]] = {
+    # mdJPT as published, but for its ICA (SYSTEMS 1.2)
+    "mdjpt": (
+        StepConfig(step="channels"),
+        StepConfig(step="unit"),
+        StepConfig(step="resample", params={"rate": 125.0}),
+        StepConfig(step="band_pass", params={"low": 0.5, "high": 47.0}),
+        StepConfig(step="bad_channels"),
+        StepConfig(step="average_reference"),
+        StepConfig(step="scale"),
+    ),
+    # no more than what makes corpora comparable
+    "minimal": (
+        StepConfig(step="channels"),
+        StepConfig(step="unit"),
+        StepConfig(step="resample", params={"rate": 125.0}),
+        StepConfig(step="band_pass", params={"low": 0.5, "high": 47.0}),
+        StepConfig(step="scale"),
+    ),
+}
+
+
+def resolve(recipe: str | Sequence[StepConfig]) -> tuple[StepConfig, ...]:
+    """Preset or steps -> steps with all parameters, of the declared types (125 and 125.0 are one recipe).
+
+    Raises BadInput: unknown preset, step or parameter (the valid ones are named), a value out of range, no step, a
+    subject step that is not the last.
+    """
+    if isinstance(recipe, str):
+        if recipe not in PRESETS:
+            raise BadInput("run file", "recipe", repr(recipe), f"steps, or one of: {', '.join(PRESETS)}")
+        recipe = PRESETS[recipe]
+    if not recipe:
+        raise BadInput("run file", "recipe", "no step", f"steps among: {', '.join(STEPS)}")
+    resolved = []
+    for place, step in enumerate(recipe):
+        field = f"recipe.{place}"
+        if step.step not in STEPS:
+            raise BadInput("run file", f"{field}.step", repr(step.step), f"one of: {', '.join(STEPS)}")
+        if STEPS[step.step].stage == "subject" and place < len(recipe) - 1:
+            raise BadInput("run file", field, f"{step.step} before other steps", "steps of the subject last")
+        resolved.append(StepConfig(step=step.step, params=_parameters(step, field)))
+    return tuple(resolved)
+
+
+def recipe_hash(recipe: str | Sequence[StepConfig]) -> str:
+    """16 hex digits that two recipes share iff they resolve to the same steps."""
+    return content_hash([step.model_dump(mode="json") for step in resolve(recipe)])
+
+
+def folder_of(config: Config, name: str) -> Path:
+    """Store folder of a corpus of the run.
+
+    Raises BadInput: the run has no such corpus, the recipe does not resolve.
+    """
+    if name not in config.run.corpora:
+        raise BadInput("run file", "corpora", repr(name), f"one of: {', '.join(config.run.corpora)}")
+    return store_folder(config.exec.store, name, config.run.corpora[name], resolve(config.run.recipe))
+
+
+def _parameters(step: StepConfig, field: str) -> dict[str, Any]:
+    declared = _declared(step.step)
+    try:
+        return declared.model_validate(step.params).model_dump(mode="json")
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            valid = ", ".join(declared.model_fields) or "no parameter"
+            raise BadInput("run file", f"{field}.params.{name}", f"unknown for {step.step}", valid) from None
+        raise BadInput("run file", f"{field}.params.{name}", repr(first["input"]), first["msg"]) from None
+
+
+def _declared(name: str) -> type[BaseModel]:
+    """The keyword-only parameters of a step as a model: its signature is the only place that declares them."""
+    work = STEPS[name].work
+    hints = get_type_hints(work, include_extras=True)
+    fields: dict[str, Any] = {
+        parameter.name: (hints[parameter.name], parameter.default)
+        for parameter in inspect.signature(work).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    return create_model(name, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)

@@ -1,0 +1,195 @@
+"""The numbers of a page as rows of text; the same rows serve the HTML and the terminal. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mdjpt_platform.report.inputs import CorpusInfo, TargetLike
+from mdjpt_platform.report.wording import (
+    LDS,
+    MAIN,
+    METHODS,
+    METRICS,
+    NONE,
+    READOUTS,
+    interval,
+    lds_name,
+    method_name,
+    metric_name,
+    number,
+    ordered,
+    p_value,
+    percent,
+    pseudonyms,
+    readout_name,
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A score and what it means beside chance."""
+
+    value: str
+    interval: str
+    against_chance: str
+    """'above', 'below' or 'level': the interval lies above, below or across the chance level; '' if unknown."""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One read-out with one smoothing, all methods."""
+
+    readout: str
+    lds: str
+    cells: tuple[Cell | None, ...]
+    chance: str
+    subjects: str
+    first: bool
+    """Whether the read-out changes here."""
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """Scores of one metric on one target, in percent."""
+
+    metric: str
+    methods: tuple[str, ...]
+    rows: tuple[ResultRow, ...]
+
+
+def metrics_of(scores: pd.DataFrame | None) -> list[str]:
+    """Metrics in a score table, the headline (accuracy where it is there) first."""
+    return [] if scores is None or scores.empty else ordered(scores["metric"], METRICS)
+
+
+def result_table(scores: pd.DataFrame, metric: str) -> ResultTable:
+    """Rows by read-out and smoothing, columns by method; the best known value of a row is marked."""
+    part = scores[scores["metric"] == metric]
+    methods = ordered(part["method"], METHODS)
+    rows: list[ResultRow] = []
+    for readout in ordered(part["readout"], READOUTS):
+        for lds in ordered(part.loc[part["readout"] == readout, "lds"].astype(str), LDS):
+            here = part[(part["readout"] == readout) & (part["lds"].astype(str) == lds)]
+            best = here["value"].max() if len(here) > 1 else math.nan
+            found = {str(row["method"]): row for _, row in here.iterrows()}
+            cells = tuple(cell(found[m], best) if m in found else None for m in methods)
+            first = not rows or rows[-1].readout != readout_name(readout)
+            people = sorted({int(n) for n in here["n_subjects"].dropna()})
+            rows.append(
+                ResultRow(
+                    readout_name(readout),
+                    lds_name(lds),
+                    cells,
+                    percent(float(here["chance"].iloc[0])),
+                    "–".join(dict.fromkeys(f"{n}" for n in (people[0], people[-1]))) if people else NONE,
+                    first,
+                )
+            )
+    return ResultTable(metric_name(metric), tuple(method_name(m) for m in methods), tuple(rows))
+
+
+def cell(row: pd.Series, best: float = math.nan) -> Cell:
+    """A row of the score table as a cell."""
+    value, low, high, chance = (float(row[name]) for name in ("value", "low", "high", "chance"))
+    return Cell(percent(value), interval(low, high), against_chance(low, high, chance), value == best)
+
+
+def against_chance(low: float, high: float, chance: float) -> str:
+    """'above', 'below', 'level', or '' where a bound is not known."""
+    if not all(map(math.isfinite, (low, high, chance))):
+        return ""
+    return "above" if low > chance else "below" if high < chance else "level"
+
+
+def test_rows(tests: pd.DataFrame | None, metric: str) -> list[tuple[str, ...]]:
+    """Paired comparisons: read-out, smoothing, pair, difference in points, effect, p, p after Holm."""
+    if tests is None or tests.empty:
+        return []
+    part = tests[tests["metric"] == metric] if "metric" in tests else tests
+    rank = [
+        ordered(part.get(column, ()), known)
+        for column, known in (("readout", READOUTS), ("lds", LDS), ("control", METHODS))
+    ]
+    rows: list[tuple[str, ...]] = []
+    places = [
+        [
+            r.index(str(row.get(c))) if str(row.get(c)) in r else 0
+            for r, c in zip(rank, ("readout", "lds", "control"), strict=True)
+        ]
+        for _, row in part.iterrows()
+    ]
+    for _, row in part.iloc[sorted(range(len(part)), key=places.__getitem__)].iterrows():
+        p, corrected = p_of(row)
+        rows.append(
+            (
+                readout_name(str(row.get("readout", NONE))),
+                lds_name(str(row.get("lds", NONE))),
+                f"{method_name(str(row['method']))} – {method_name(str(row['control']))}",
+                number(100 * float(row.get("difference", math.nan)), 1),
+                number(float(row.get("effect", math.nan))),
+                p_value(p),
+                p_value(corrected),
+            )
+        )
+    return rows
+
+
+def p_of(row: pd.Series) -> tuple[float, float]:
+    """p and Holm-corrected p of a comparison: the permutation test where it is there, else Wilcoxon, else `p`."""
+    for raw, corrected in (("p_permutation", "permutation_holm"), ("p_wilcoxon", "wilcoxon_holm"), ("p", "p_holm")):
+        if corrected in row and row[corrected] is not None:
+            return float(row.get(raw, math.nan)), float(row[corrected])
+    return math.nan, math.nan
+
+
+def subject_rows(target: TargetLike, metric: str, readout: str, lds: str) -> tuple[list[str], list[list[str]]]:
+    """Scores by pseudonymous subject, a column a method; empty if there are none."""
+    table = target.subjects
+    if table is None or table.empty:
+        return [], []
+    part = table[(table["metric"] == metric) & (table["readout"] == readout) & (table["lds"].astype(str) == lds)]
+    methods = ordered(part["method"], METHODS)
+    if not methods:
+        return [], []
+    names = pseudonyms(table["subject"])
+    wide = part.assign(subject=part["subject"].astype(str).map(names)).pivot_table(
+        index="subject", columns="method", values="value", aggfunc="mean"
+    )
+    rows = [
+        [str(who), *(percent(float(wide.loc[who].get(m, math.nan))) for m in methods)] for who in sorted(wide.index)
+    ]
+    return [method_name(m) for m in methods], rows
+
+
+def corpus_rows(corpora: Sequence[CorpusInfo]) -> list[tuple[str, ...]]:
+    """Name, layout, role, subjects, recordings, trials, hours, channels, rate, recordings left out."""
+    return [
+        (
+            c.name,
+            c.layout,
+            c.role or NONE,
+            str(c.subjects),
+            str(c.sessions),
+            str(c.trials),
+            f"{c.hours:.2f}",
+            str(len(c.channels)),
+            f"{c.rate:g}",
+            str(len(c.failed)),
+        )
+        for c in corpora
+    ]
+
+
+def headline_keys(scores: pd.DataFrame, metric: str) -> list[tuple[str, str]]:
+    """(read-out, smoothing) pairs the summary speaks about: every read-out, without smoothing where possible."""
+    part = scores[(scores["metric"] == metric) & (scores["method"] == MAIN)]
+    found = []
+    for readout in ordered(part["readout"], READOUTS):
+        kinds = ordered(part.loc[part["readout"] == readout, "lds"].astype(str), LDS)
+        found.append((readout, kinds[0]))
+    return found

@@ -1,0 +1,115 @@
+"""Names that people read, numbers as they are printed, subjects without their identifiers. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+MAIN = "mdjpt"
+METHODS = {MAIN: "Pre-trained", "random": "Untrained encoder", "de": "DE features"}
+READOUTS = {
+    "few_shot": "few-shot",
+    "zero_shot": "zero-shot",
+    "across": "across corpora",
+    "loso": "leave one subject out",
+}
+LDS = {"off": "without LDS", "on": "with LDS", "causal": "causal LDS"}
+METRICS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "auroc": "AUROC",
+}
+NONE = "–"
+
+
+def method_name(key: str) -> str:
+    """Method as people call it."""
+    return METHODS.get(key, plain(key))
+
+
+def readout_name(key: str) -> str:
+    """Read-out as people call it; `few_shot_stimuli` is the few-shot read-out with held-out stimuli."""
+    for known, name in READOUTS.items():
+        if key == known:
+            return name
+        if key.startswith(f"{known}_"):
+            return f"{name}, held-out {plain(key[len(known) + 1 :].replace('_', ' '))}"
+    return plain(key.replace("_", " "))
+
+
+def lds_name(key: str) -> str:
+    """Smoothing as people call it."""
+    return LDS.get(key, plain(key))
+
+
+def metric_name(key: str) -> str:
+    """Metric as people call it."""
+    return METRICS.get(key, plain(key.replace("_", " ")))
+
+
+def ordered(found: Iterable[Any], known: Mapping[str, str]) -> list[str]:
+    """Distinct values: those that `known` names, and their variants, in its order, then all others."""
+    values = sorted({str(value) for value in found})
+    named = [value for key in known for value in values if value == key or value.startswith(f"{key}_")]
+    return list(dict.fromkeys([*named, *values]))
+
+
+def plain(text: object, longest: int = 60) -> str:
+    """One line without control characters, cut where it is too long for a label."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def capital(text: str) -> str:
+    """First letter large, the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def percent(value: float) -> str:
+    """A share as a percentage with one decimal, without the sign."""
+    return f"{100 * value:.1f}" if math.isfinite(value) else NONE
+
+
+def interval(low: float, high: float) -> str:
+    """`[low, high]` in percent."""
+    return f"[{percent(low)}, {percent(high)}]"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A signed number."""
+    return f"{value:+.{digits}f}".replace("-", "−") if math.isfinite(value) else NONE
+
+
+def p_value(value: float) -> str:
+    """A probability as papers print it."""
+    if not math.isfinite(value):
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def pseudonyms(subjects: Iterable[object]) -> dict[str, str]:
+    """S01, S02, ... for every identifier, in natural order."""
+    ids = sorted({str(subject) for subject in subjects}, key=_natural)
+    width = max(2, len(str(len(ids))))
+    return {name: f"S{place:0{width}d}" for place, name in enumerate(ids, 1)}
+
+
+def without_subjects(tree: Any) -> Any:
+    """A configuration whose lists of subjects are replaced by their length."""
+    if isinstance(tree, Mapping):
+        return {
+            str(key): f"{len(value)} named"
+            if key == "subjects" and isinstance(value, list | tuple)
+            else without_subjects(value)
+            for key, value in tree.items()
+        }
+    if isinstance(tree, list | tuple):
+        return [without_subjects(value) for value in tree]
+    return tree
+
+
+def _natural(text: str) -> list[tuple[int, int, str]]:
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]

@@ -1,0 +1,199 @@
+"""Reading a store: everything is checked on opening, windows are views of memory maps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from mdjpt_platform.errors import BadInput
+from mdjpt_platform.store.schema import FORMAT, INDEX, INDEX_SCHEMA, MANIFEST, SIGNALS, Manifest, SignalFile, store_key
+
+CURE = "run `mdjpt prepare` again"
+
+
+class Store:
+    """An opened store. Pickles as its folder: the other process opens it again, checking presence and sizes."""
+
+    def __init__(self, folder: Path, manifest: Manifest, index: pd.DataFrame) -> None:
+        self.folder, self.manifest, self.index = folder, manifest, index
+        self._files: list[str] = index["file"].tolist()
+        self._offsets: list[int] = index["offset"].tolist()
+        self._samples: list[int] = index["samples"].tolist()
+        self._maps: dict[str, NDArray[np.float32]] = {}
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return _reopen, (str(self.folder), self.manifest.key)
+
+    def __len__(self) -> int:
+        """Number of trials."""
+        return len(self._files)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the signal columns."""
+        return self.manifest.channels
+
+    @property
+    def rate(self) -> float:
+        """Samples per second."""
+        return self.manifest.rate
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names of the label scheme, in order of their code."""
+        return self.manifest.labels
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the content; equal for two stores iff their readers see the same bits."""
+        return self.manifest.fingerprint
+
+    def signal(self, row: int) -> NDArray[np.float32]:
+        """Read-only view [samples, channels] of the trial in row `row` of the index."""
+        if not 0 <= row < len(self._files):
+            raise IndexError(f"trial {row} of {len(self._files)}")
+        start = self._offsets[row]
+        return self._map(self._files[row])[start : start + self._samples[row]]
+
+    def window(self, row: int, start: int, length: int) -> NDArray[np.float32]:
+        """Read-only view [length, channels] that begins `start` samples into a trial.
+
+        Raises ValueError: the window does not lie inside the trial.
+        """
+        if not 0 <= row < len(self._files):
+            raise IndexError(f"trial {row} of {len(self._files)}")
+        if start < 0 or length < 1 or start + length > self._samples[row]:
+            raise ValueError(f"window [{start}, {start + length}) outside trial {row} of {self._samples[row]} samples")
+        first = self._offsets[row] + start
+        return self._map(self._files[row])[first : first + length]
+
+    def _map(self, name: str) -> NDArray[np.float32]:
+        mapped = self._maps.get(name)
+        if mapped is None:
+            mapped = self._maps[name] = map_signal(self.folder / name, self.manifest.files[name])
+        return mapped
+
+
+def open_store(folder: str | Path, *, verify: bool = True, key: str | None = None) -> Store:
+    """Open a store.
+
+    `verify`: check every checksum; otherwise presence, sizes and the index alone (enough for a worker whose driver
+    verified). `key`: the key asked for, if the folder is not named by it (a staged copy).
+
+    Raises BadInput: absent, of another format or recipe, a file missing, short, damaged or outside the store.
+    """
+    folder = Path(folder)
+    manifest = _manifest(folder, key or folder.name)
+    index = _index(folder, manifest)
+    for name, entry in manifest.files.items():
+        path = folder / name
+        _inside(folder, path, name)
+        _check_size(path, entry)
+        if verify:
+            _check_sum(path, entry.sha256)
+            map_signal(path, entry)
+    return Store(folder, manifest, index)
+
+
+def map_signal(path: Path, entry: SignalFile) -> NDArray[np.float32]:
+    """Read-only memory map of a signal file, refused unless it is what the manifest says."""
+    _check_size(path, entry)
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BadInput(path, "signal file", str(error).replace("\n", " "), "a .npy file") from None
+    found = (mapped.dtype.str, mapped.shape, bool(mapped.flags.c_contiguous))
+    if found != ("<f4", entry.shape, True):
+        raise BadInput(path, "signal file", found, f"float32, {entry.shape}, C order; {CURE}")
+    view: NDArray[np.float32] = mapped.view(np.ndarray)
+    return view  # slicing an ndarray costs a tenth of slicing a memmap
+
+
+def _manifest(folder: Path, key: str) -> Manifest:
+    path = folder / MANIFEST
+    try:
+        tree = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BadInput(folder, "store", "no manifest.json", "a prepared store; run `mdjpt prepare` first") from None
+    except (OSError, ValueError) as error:
+        raise BadInput(path, "manifest", str(error), f"JSON; {CURE}") from None
+    found = tree.get("format") if isinstance(tree, dict) else None
+    if found != FORMAT:
+        raise BadInput(path, "format", found, f"{FORMAT}; {CURE}")
+    try:
+        manifest = Manifest.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(path, ".".join(map(str, first["loc"])), repr(first.get("input")), first["msg"]) from None
+    own = store_key(manifest.corpus, manifest.config, manifest.recipe)
+    if not own == manifest.key == key:
+        raise BadInput(path, "key", f"{own}: a store written by another recipe", f"{key}; {CURE}")
+    return manifest
+
+
+def _index(folder: Path, manifest: Manifest) -> pd.DataFrame:
+    path = folder / INDEX
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise BadInput(path, "index", error.strerror, f"a Parquet file; {CURE}") from None
+    if found != manifest.index:
+        raise BadInput(path, "sha256", f"{found[:16]}: damaged", f"{manifest.index[:16]}; {CURE}")
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowException as error:
+        raise BadInput(path, "index", str(error), f"a Parquet file; {CURE}") from None
+    if not table.schema.equals(INDEX_SCHEMA):
+        raise BadInput(path, "columns", table.schema.names, INDEX_SCHEMA.names)
+    index = table.to_pandas()
+    for name, offset, samples in zip(index["file"], index["offset"], index["samples"], strict=True):
+        entry = manifest.files.get(name)
+        if entry is None:
+            raise BadInput(path, "file", name, "a signal file that the manifest lists")
+        if offset < 0 or samples < 1 or offset + samples > entry.shape[0]:
+            raise BadInput(path, "offset", f"{offset}+{samples} in {name}", f"rows inside its {entry.shape[0]}")
+    for name, entry in manifest.files.items():
+        if entry.shape[1] != len(manifest.channels):
+            raise BadInput(folder / MANIFEST, name, f"{entry.shape[1]} columns", f"{len(manifest.channels)} channels")
+    return index
+
+
+def _inside(folder: Path, path: Path, name: str) -> None:
+    """Signal files are `signals/<name>.npy`, in this very store: no '..', no absolute path, no link out of it."""
+    parts = Path(name).parts
+    within = path.resolve().is_relative_to(folder.resolve())
+    if len(parts) != 2 or parts[0] != SIGNALS or ".." in parts or not name.endswith(".npy") or not within:
+        raise BadInput(folder / MANIFEST, "files", name, f"{SIGNALS}/<recording>.npy inside the store")
+
+
+def _check_size(path: Path, entry: SignalFile) -> None:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise BadInput(path, "signal file", error.strerror, f"{entry.bytes} bytes; {CURE}") from None
+    if size != entry.bytes:
+        raise BadInput(path, "signal file", f"{size} bytes: truncated or foreign", f"{entry.bytes} bytes; {CURE}")
+
+
+def _check_sum(path: Path, expected: str) -> None:
+    found = file_sha256(path)
+    if found != expected:
+        raise BadInput(path, "sha256", f"{found[:16]}: damaged", f"{expected[:16]}; {CURE}")
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file, hex. Raises OSError."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _reopen(folder: str, key: str) -> Store:
+    return open_store(folder, verify=False, key=key)

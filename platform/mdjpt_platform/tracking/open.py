@@ -1,0 +1,29 @@
+"""The sinks of a training, from its configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mdjpt_platform import __version__
+from mdjpt_platform.config import Config
+from mdjpt_platform.tracking.mlflow import MlflowSink, tracking_uri
+from mdjpt_platform.tracking.sink import JsonlSink, MetricSink, Tee
+
+
+def open_sinks(
+    config: Config, path: str | Path, identity: str, start: int, rank: int, *, parent_run_id: str | None = None
+) -> MetricSink:
+    """JSON lines at `path`, continued at step `start`, and MLflow unless it is off. Only rank 0 writes anything.
+
+    Raises MdjptError: the log cannot be written; BadInput: the log is damaged.
+    """
+    if rank != 0:
+        return Tee()
+    sinks: list[MetricSink] = [JsonlSink(path, resume_step=start)]
+    uri = tracking_uri(config.exec)
+    if uri is not None:
+        sinks.append(MlflowSink(uri, config.exec.experiment, config.run.name, identity, parent_run_id=parent_run_id))
+    both = Tee(*sinks)
+    both.params(config.run.model_dump(mode="json"))
+    both.tags({"mdjpt.version": __version__, "mdjpt.workers": str(config.exec.workers)})
+    return both

@@ -1,0 +1,187 @@
+"""What the verbs do, for the command line and for jobs alike. Each returns an exit code and prints what it found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from mdjpt_platform.config import Config, content_hash, load
+from mdjpt_platform.errors import BadInput, MdjptError
+
+
+def job(verb: Callable[[Config], int]) -> int:
+    """Entry of jobs/<verb>.py: a run file and overrides from the command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run_file", type=Path)
+    parser.add_argument("--set", action="append", default=[], dest="override", metavar="a.b=c")
+    arguments = parser.parse_args()
+    try:
+        return verb(load(arguments.run_file, arguments.override))
+    except MdjptError as error:
+        print(f"mdjpt: {error}", file=sys.stderr)
+        return 2
+
+
+def simulate_corpus(
+    folder: Path, layout: str, name: str, subjects: int, stimuli: int, seconds: float, seed: int, permute: bool
+) -> None:
+    """Write a simulated corpus and print the lines a run file needs for it."""
+    import yaml
+
+    from mdjpt_platform.corpora.simulated import balanced, simulate
+
+    simulate(layout, folder, name, subjects=subjects, stimuli=stimuli, seconds=seconds, seed=seed, permute_stimuli=permute)
+    facts = {"stimuli": list(balanced(layout, stimuli)), "sessions": 1, "seconds": seconds}
+    print(yaml.safe_dump({"corpora": {name: {"layout": layout, "facts": facts}}, "exec": {"raw": {name: str(folder)}}}))
+
+
+def with_simulated(config: Config, names: Iterable[str]) -> Config:
+    """Simulate what the run file asks for and is not there yet; the same run with all raw folders named."""
+    from mdjpt_platform.corpora.simulated import Simulation, write
+
+    raw = dict(config.exec.raw)
+    for name in names:
+        corpus = config.run.corpora[name]
+        if corpus.simulate is None or name in raw:
+            continue
+        assert corpus.facts.stimuli is not None and corpus.facts.seconds is not None
+        plan = Simulation(
+            name, corpus.layout, corpus.simulate.subjects, corpus.facts.stimuli, corpus.facts.sessions or 1,
+            corpus.facts.seconds, corpus.simulate.seed, corpus.simulate.permute,
+        )  # fmt: skip
+        key = content_hash([name, corpus.layout, corpus.facts.model_dump(mode="json"), corpus.simulate.model_dump()])
+        folder = Path(config.exec.simulated) / f"{name}-{key}"
+        if not folder.exists():
+            write(plan, folder, progress=config.exec.progress)
+        raw[name] = str(folder)
+    return config.model_copy(update={"exec": config.exec.model_copy(update={"raw": raw})})
+
+
+def prepare(config: Config, only: Iterable[str] | None = None) -> int:
+    """Prepare corpora; 2 if a recording had to be left out."""
+    from mdjpt_platform.preprocess.run import prepare as prepare_stores
+
+    names = list(config.run.corpora if only is None else only)
+    report = prepare_stores(with_simulated(config, names), only=names)
+    print("\n".join(report.lines()))
+    return 0 if report.ok else 2
+
+
+def _prepare_missing(config: Config, names: Iterable[str]) -> None:
+    """Prepare those of the named corpora that have no store yet, if their raw recordings are at hand."""
+    from mdjpt_platform.preprocess import folder_of
+
+    def at_hand(name: str) -> bool:
+        return name in config.exec.raw or config.run.corpora[name].simulate is not None
+
+    missing = [n for n in names if not (folder_of(config, n) / "manifest.json").exists() and at_hand(n)]
+    if missing:
+        prepare(config, missing)
+
+
+def pretrain(config: Config) -> int:
+    """Pre-train, resume, or say that it is finished."""
+    from mdjpt_platform.train.launch import pretrain as train
+
+    _prepare_missing(config, config.run.sources)
+    done = train(config)
+    how = "trained" if done.fresh else "finished before; nothing to do"
+    last = ", ".join(f"{key} {value:.4g}" for key, value in done.trained.last.items())
+    print(f"{done.folder}: {how}; weights {done.trained.weights_sha256[:16]}; last epoch: {last}")
+    return 0
+
+
+def evaluate(config: Config) -> int:
+    """Score the pre-trained encoder and the controls on every target, and print the table."""
+    from mdjpt_platform.evaluate.result import write_result
+    from mdjpt_platform.evaluate.run import evaluate_target
+    from mdjpt_platform.report.console import print_scores
+    from mdjpt_platform.train.checkpoint import load_model
+    from mdjpt_platform.train.loop import new_model
+    from mdjpt_platform.train.prepared import open_stores
+
+    run = config.run
+    if not run.targets:
+        raise BadInput("configuration", "targets", "none", "corpora to evaluate on")
+    _prepare_missing(config, run.targets)
+    folder = trained_folder(config)
+    trained = load_model(folder, run.model)
+    models = {"trained": trained}
+    models |= {name: new_model(run).eval() if name == "random" else None for name in run.evaluate.controls}  # type: ignore[misc]
+    stores = open_stores(config, tuple(dict.fromkeys((*run.targets, *run.sources))), verify=True)
+    sources = {name: stores[name] for name in run.sources}
+    scores = []
+    for target in run.targets:
+        result = evaluate_target(models, stores[target], run, target, sources, config.exec.progress)
+        write_result(result, evaluation_folder(config, folder) / target)
+        scores.append(result.scores)
+    table = pd.concat(scores, ignore_index=True)
+    print_scores(table)
+    _track(config, folder, values={
+        f"score/{row.target}/{row.method}/{row.readout}/lds_{row.lds}/{row.metric}": float(row.value)
+        for row in table.itertuples() if pd.notna(row.value)
+    })  # fmt: skip
+    return 0
+
+
+def trained_folder(config: Config) -> Path:
+    """Folder of the finished pre-training of this configuration. Raises BadInput: there is none."""
+    from mdjpt_platform.train.launch import identity_of, run_folder
+    from mdjpt_platform.train.prepared import open_stores
+
+    stores = open_stores(config, config.run.sources, verify=False)
+    folder = run_folder(config, identity_of(config, {name: store.fingerprint for name, store in stores.items()}))
+    if not (folder / "result.json").exists():
+        raise BadInput(folder, "pre-training", "not finished", "a finished run: `mdjpt pretrain` with the same run file")
+    return folder
+
+
+def evaluation_folder(config: Config, folder: Path) -> Path:
+    """Where the results of this evaluation's settings lie."""
+    return folder / f"evaluation-{content_hash(config.run.evaluate.model_dump(mode='json'))}"
+
+
+def report(config: Config) -> int:
+    """Write report.html into the run's folder."""
+    from mdjpt_platform.report.collect import collect
+    from mdjpt_platform.report.page import build_report
+
+    folder = trained_folder(config)
+    out = build_report(collect(config, folder, evaluation_folder(config, folder)), folder / "report.html")
+    _track(config, folder, artifact=out)
+    print(f"report: {out}")
+    return 0
+
+
+def everything(config: Config) -> int:
+    """Prepare, pre-train, evaluate, report."""
+    prepare(config)
+    for verb in (pretrain, evaluate, report):
+        verb(config)
+    return 0
+
+
+def _track(config: Config, folder: Path, values: dict[str, float] | None = None, artifact: Path | None = None) -> None:
+    """Add to the training's MLflow run; a dead server is a warning."""
+    from mdjpt_platform.tracking.mlflow import MlflowSink, initialise
+    from mdjpt_platform.tracking.names import tracking_uri
+
+    uri = tracking_uri(config.exec)
+    if uri is None:
+        return
+    identity = json.loads((folder / "about.json").read_text(encoding="utf-8"))["identity"]
+    if not initialise(uri, config.exec.experiment, Path(config.exec.runs).resolve() / "mlartifacts"):
+        return
+    sink = MlflowSink(uri, config.exec.experiment, config.run.name, identity)
+    if values:
+        sink.log(config.run.train.epochs * config.run.train.steps, values)
+    if artifact is not None:
+        sink.artifact(artifact)
+    sink.close("FINISHED")
+
+
