@@ -139,7 +139,7 @@ class EvaluateConfig(Frozen):
     decay: float = Field(0.99, gt=0, lt=1, description="decay of the prior in the running normalisation")
     folds: int = Field(4, ge=2, description="disjoint folds of subjects for the few-shot read-out")
     probe: ProbeConfig = Field(ProbeConfig(), description="few-shot MLP")
-    stimulus_folds: int = Field(0, ge=0, description="folds of held-out stimuli beside held-out subjects; 0: off")
+    stimulus_folds: int = Field(3, ge=0, description="folds of held-out stimuli beside held-out subjects; 0: off")
     exclude: Literal["subject", "trial"] = Field(
         "subject", description="zero-shot: windows of the same subject (or trial) are never neighbours"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import ray
 import ray.data
+import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import mdjpt_model
@@ -66,10 +67,15 @@ def refuse_mixed_code() -> None:
     where, expected = sources()
     remote = ray.remote(num_cpus=0)(sources)
     alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-    answers = ray.get(
-        [remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(n, soft=False)).remote() for n in alive]
-    )
-    for node, (there, found) in zip(alive, answers, strict=True):
+    asked = [remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(n, soft=False)).remote() for n in alive]
+    for node, answer in zip(alive, asked, strict=True):
+        try:
+            there, found = ray.get(answer)
+        except (ray.exceptions.RayError, RuntimeError) as error:
+            raise MdjptError(
+                f"node {node[:8]} cannot import the code that this process imports from {where} "
+                f"({str(error).strip().splitlines()[-1]}); submit with --working-dir or install it there"
+            ) from error
         if found != expected:
             raise MdjptError(
                 f"mixed code: node {node[:8]} imports {there} (sources {found}), this process imports {where} "

@@ -100,7 +100,7 @@ def evaluate(config: Config) -> int:
     """Score the pre-trained encoder and the controls on every target, and print the table."""
     from mdjpt_platform.evaluate.result import write_result
     from mdjpt_platform.evaluate.run import evaluate_target
-    from mdjpt_platform.report.console import print_scores
+    from mdjpt_platform.report.console import print_results
     from mdjpt_platform.train.checkpoint import load_model
     from mdjpt_platform.train.loop import new_model
     from mdjpt_platform.train.prepared import open_stores
@@ -115,13 +115,13 @@ def evaluate(config: Config) -> int:
     models |= {name: new_model(run).eval() if name == "random" else None for name in run.evaluate.controls}  # type: ignore[misc]
     stores = open_stores(config, tuple(dict.fromkeys((*run.targets, *run.sources))), verify=True)
     sources = {name: stores[name] for name in run.sources}
-    scores = []
+    results = []
     for target in run.targets:
         result = evaluate_target(models, stores[target], run, target, sources, config.exec.progress)
         write_result(result, evaluation_folder(config, folder) / target)
-        scores.append(result.scores)
-    table = pd.concat(scores, ignore_index=True)
-    print_scores(table)
+        results.append(result)
+    print_results(results)
+    table = pd.concat([result.scores for result in results], ignore_index=True)
     _track(config, folder, values={
         f"score/{row.target}/{row.method}/{row.readout}/lds_{row.lds}/{row.metric}": float(row.value)
         for row in table.itertuples() if pd.notna(row.value)
@@ -149,7 +149,7 @@ def evaluation_folder(config: Config, folder: Path) -> Path:
 def report(config: Config) -> int:
     """Write report.html into the run's folder."""
     from mdjpt_platform.report.collect import collect
-    from mdjpt_platform.report.page import build_report
+    from mdjpt_platform.report.build import build_report
 
     folder = trained_folder(config)
     out = build_report(collect(config, folder, evaluation_folder(config, folder)), folder / "report.html")

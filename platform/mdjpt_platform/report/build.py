@@ -35,6 +35,7 @@ from mdjpt_platform.report.wording import (
     READOUTS,
     capital,
     lds_name,
+    method_name,
     ordered,
     plain,
     readout_name,
@@ -64,6 +65,8 @@ class TargetView:
     others: list[ResultTable]
     findings: list[Finding]
     published: bool
+    seen: bool
+    """Whether the corpus took part in the pre-training."""
     notes: list[str]
     scores: Picture | None
     other_scores: list[Picture]
@@ -104,7 +107,7 @@ def render(inputs: ReportInputs) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
     )
     environment.filters["capital"] = capital
-    targets = [target_view(target, number) for number, target in enumerate(inputs.targets, 1)]
+    targets = [target_view(one, number, inputs.config.get("sources")) for number, one in enumerate(inputs.targets, 1)]
     return environment.from_string(source).render(
         title=plain(inputs.title, 120),
         targets=targets,
@@ -126,8 +129,8 @@ def _printable(value: Any) -> Any:
     return value.translate(CONTROLS) if type(value) is str else value
 
 
-def target_view(target: TargetLike, number: int) -> TargetView:
-    """Everything the page shows of one target."""
+def target_view(target: TargetLike, number: int, sources: Sequence[str] | None = None) -> TargetView:
+    """Everything the page shows of one target; `sources` are the corpora of the pre-training."""
     metrics = metrics_of(target.scores)
     tables = [] if target.scores is None else [result_table(target.scores, metric) for metric in metrics]
     plots = [] if target.scores is None else [score_plot(target.scores, target.subjects, metric) for metric in metrics]
@@ -141,6 +144,7 @@ def target_view(target: TargetLike, number: int) -> TargetView:
         others=tables[1:],
         findings=findings(target),
         published=leaks_by_design(target),
+        seen=target.target in (sources or ()),
         notes=[str(note) for note in target.notes],
         scores=pictures[0] if pictures else None,
         other_scores=pictures[1:],
@@ -172,7 +176,7 @@ def confusions(target: TargetLike) -> tuple[Picture | None, list[Picture]]:
     methods = ordered([method for method, _ in by_group], METHODS)
     keys = [(m, kind) for m in methods for kind in ordered([k for _, k in by_group], LDS) if (m, kind) in by_group]
     keys = [key for key in keys if key[0] == MAIN or key[1] == "off"]
-    drawn = [confusion_plot(by_group[key], "Confusion matrices", "") for key in keys]
+    drawn = [confusion_plot(by_group[m, k], f"Confusion of {method_name(m)}, {lds_name(k)}", "") for m, k in keys]
     pictures = [one for one in drawn if one is not None]
     return (pictures[0], pictures[1:]) if pictures else (None, [])
 

@@ -84,7 +84,8 @@ def _describe(config: Config, folder: Path, identity: str, fingerprints: dict[st
         write_atomic(folder / "run.yaml", yaml.safe_dump(run, sort_keys=False).encode())
     except OSError as error:
         raise BadInput(config.exec.runs, "exec.runs", error.strerror, "a writable folder") from None
-    about = {"identity": identity, "stores": fingerprints, "version": __version__, "torch": str(torch.__version__)}
+    about = {"identity": identity, "stores": fingerprints, "version": __version__, "torch": str(torch.__version__),
+             "sources": str(Path(__file__).parents[1])}  # fmt: skip
     write_atomic(folder / "about.json", json.dumps(about, indent=1).encode())
 
 
@@ -223,7 +224,7 @@ def _newest(path: Path) -> tuple[int, str]:
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 8192))
-            lines = file.read().split(b"\n")[:-1]
+            lines = [line for line in file.read().split(b"\n")[:-1] if b'"step"' in line]
         last = json.loads(lines[-1])
         return last["step"] + 1, f"{last['values']['loss/total']:.3f}"
     except (OSError, ValueError, KeyError, IndexError, TypeError):

@@ -4,44 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from mdjpt_platform.report.inputs import CorpusInfo, ReportInputs, TargetInputs
 
 from mdjpt_model.montage import UNIFIED
+from mdjpt_platform.report.inputs import CorpusInfo, ReportInputs, TargetInputs
 
-FACED = tuple(
-    [
-        "Fp1",
-        "Fp2",
-        "Fz",
-        "F3",
-        "F4",
-        "F7",
-        "F8",
-        "FC1",
-        "FC2",
-        "FC5",
-        "FC6",
-        "Cz",
-        "C3",
-        "C4",
-        "T7",
-        "T8",
-        "CP1",
-        "CP2",
-        "CP5",
-        "CP6",
-        "Pz",
-        "P3",
-        "P4",
-        "P7",
-        "P8",
-        "PO3",
-        "PO4",
-        "Oz",
-        "O1",
-        "O2",
-    ]
-)
+NAMES = """
+Fp1 Fp2 Fz F3 F4 F7 F8 FC1 FC2 FC5 FC6 Cz C3 C4 T7 T8 CP1 CP2 CP5 CP6 Pz P3 P4 P7 P8 PO3 PO4 Oz O1 O2
+"""
+FACED = tuple(NAMES.split())
 CAPS = {"sim-a": UNIFIED, "sim-b": FACED, "deap-like": (*FACED, "AF7", "AF8"), "tiny": ("FZ", "CZ", "PZ", "T3")}
 EMOTIONS = ("anger", "disgust", "fear", "sadness", "neutral", "amusement", "inspiration", "joy", "tenderness")
 SKILL = {"mdjpt": 0.18, "random": 0.05, "de": 0.1}

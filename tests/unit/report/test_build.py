@@ -14,6 +14,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.report import CorpusInfo, ReportInputs, TargetInputs, build_report, load_target
 from mdjpt_platform.report.build import render
@@ -85,7 +86,7 @@ def test_nothing_is_fetched_and_tags_balance(text: str) -> None:
             assert re.match(r"(#|data:image/(png|svg\+xml);base64,)", attributes.get(name) or "#"), (tag, name)
     anchors = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
     assert {a["href"] for tag, a in page.tags if tag == "a"} <= {f"#{anchor}" for anchor in anchors}
-    assert len([1 for tag, a in page.tags if tag == "img" and a["alt"]]) == 13
+    assert len([1 for tag, a in page.tags if tag == "img" and a["alt"]]) == 12
 
 
 def test_pictures_are_whole_and_harmless(text: str) -> None:
@@ -165,7 +166,7 @@ def test_hostile_names_are_text(inputs: ReportInputs) -> None:
 
 @pytest.mark.parametrize("part", ["scores", "subjects", "tests", "embedding", "confusion", "notes"])
 def test_a_missing_part_of_a_target_is_said(part: str) -> None:
-    target = made_up.target(subjects=4)
+    target = made_up.target(subjects=4, readouts=("few_shot",))
     partial = replace(target, **{part: () if part in ("confusion", "notes") else None})
     said = {
         "scores": "No scores for this target.",
@@ -195,7 +196,7 @@ def test_an_empty_run_has_a_page() -> None:
 
 
 def test_undefined_numbers_are_dashes() -> None:
-    target = made_up.target(subjects=4)
+    target = made_up.target(subjects=4, readouts=("few_shot",))
     assert target.scores is not None and target.subjects is not None
     target.scores[["value", "low", "high"]] = np.nan
     target.subjects["value"] = np.nan
@@ -204,9 +205,15 @@ def test_undefined_numbers_are_dashes() -> None:
 
 
 def test_published_protocol_is_announced(text: str) -> None:
-    page = render(ReportInputs("p", targets=[made_up.target(protocol="published", subjects=4)]))
+    page = render(ReportInputs("p", targets=[made_up.target(protocol="published", subjects=4, readouts=("few_shot",))]))
     assert "contains leaks by design" in page and 'role="alert"' in page and 'li class="good"' not in page
     assert "contains leaks by design" not in text
+
+
+def test_a_target_that_was_a_source_is_announced(text: str) -> None:
+    target = made_up.target(subjects=4, readouts=("few_shot",))
+    page = render(ReportInputs("seen", config={"sources": ["sim-a", target.target]}, targets=[target]))
+    assert "Not a transfer." in page and "Not a transfer." not in text
 
 
 def test_writing_is_atomic_and_repeatable(
@@ -229,7 +236,7 @@ def test_writing_is_atomic_and_repeatable(
 def test_evaluations_are_read_from_disk_and_shown_as_they_are(tmp_path: Path) -> None:
     from mdjpt_platform.evaluate.result import TargetResult, write_result
 
-    made = made_up.target(subjects=4)
+    made = made_up.target(subjects=4, readouts=("few_shot",))
     result = TargetResult(
         target=made.target, protocol="strict", labels=("negative", "neutral", "positive"), scores=made.scores,
         subjects=made.subjects, tests=made.tests, embedding=made.embedding, confusion=list(made.confusion),

@@ -8,6 +8,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
+
+from mdjpt_model.montage import UNIFIED
 from mdjpt_platform.report import TargetInputs
 from mdjpt_platform.report.console import print_results
 from mdjpt_platform.report.scalp import flat_positions
@@ -26,9 +29,6 @@ from mdjpt_platform.report.wording import (
     readout_name,
     without_subjects,
 )
-from rich.console import Console
-
-from mdjpt_model.montage import UNIFIED
 
 
 def one_score(low: float, high: float, holm: float, difference: float, protocol: str = "strict") -> TargetInputs:

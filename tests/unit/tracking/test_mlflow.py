@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+
 from mdjpt_platform.config import ExecConfig, parse
 from mdjpt_platform.errors import MdjptError
 from mdjpt_platform.tracking import mlflow as tracking

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.tracking.sink import JsonlSink, Tee, read_events, read_jsonl
 

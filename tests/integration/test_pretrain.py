@@ -1,0 +1,166 @@
+"""Pre-training under real Ray Train: same batches, same numbers, and the same weights after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from mdjpt_platform.config import Config
+from mdjpt_platform.data.episode import assemble
+from mdjpt_platform.tracking import read_jsonl
+from mdjpt_platform.train.launch import pretrain
+from mdjpt_platform.train.prepared import open_stores, prepare_plan
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore:::ray.data.context")]
+
+
+def changed(config: Config, **execution: Any) -> Config:
+    return config.model_copy(update={"exec": config.exec.model_copy(update=execution)})
+
+
+def _collect(parameters: dict[str, Any]) -> None:
+    """A Train worker that writes down the batches it was given."""
+    import ray.train
+
+    from mdjpt_platform.config import parse
+    from mdjpt_platform.data.loader import shard
+
+    config = parse(parameters["config"])
+    session = ray.train.get_context()
+    prepared = prepare_plan(config.run, open_stores(config, config.run.sources, verify=False))
+    rows = shard(1, session.get_world_rank(), session.get_world_size(), config.run.train.episodes)
+    episodes = [assemble(row, prepared.stores, prepared.length) for row in rows]
+    content = [(e.row.step, e.row.slot, {n: x.contiguous() for n, x in e.windows.items()}) for e in episodes]
+    torch.save(content, Path(parameters["out"]) / f"{session.get_world_rank()}.pt")
+
+
+def test_ray_and_local_loader_yield_the_same_batches(tiny: Config, tmp_path: Path, ray_local: None) -> None:
+    import ray.train
+    from ray.train.torch import TorchTrainer
+
+    from mdjpt_platform.data.loader import episodes, whole
+
+    prepared = prepare_plan(tiny.run, open_stores(tiny, tiny.run.sources, verify=True))
+    tree = {**tiny.run.model_dump(mode="json"), "exec": tiny.exec.model_dump(mode="json")}
+    TorchTrainer(
+        _collect,
+        train_loop_config={"config": tree, "out": str(tmp_path)},
+        datasets=dict(episodes(prepared.plan, 0, 5)),
+        dataset_config=whole(),
+        scaling_config=ray.train.ScalingConfig(num_workers=2),
+        run_config=ray.train.RunConfig(storage_path=str(tmp_path / "ray"), name="collect"),
+    ).fit()
+    for rank in range(2):
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        expected = [assemble(r, prepared.stores, prepared.length) for r in prepared.plan.shard(rank, 2, 1, 5)]
+        assert [(step, slot) for step, slot, _ in found] == [(e.row.step, e.row.slot) for e in expected]
+        assert len(found) == 8
+        for (_, _, windows), episode in zip(found, expected, strict=True):
+            assert set(windows) == set(episode.windows)
+            assert all(torch.equal(windows[name], episode.windows[name]) for name in windows)
+
+
+def test_two_workers_train_like_one_process(tiny: Config, tmp_path: Path, ray_local: None) -> None:
+    alone = pretrain(changed(tiny, runs=str(tmp_path / "alone")))
+    spread = pretrain(changed(tiny, runs=str(tmp_path / "spread"), engine="ray", workers=2))
+    assert spread.trained.steps == alone.trained.steps == 6
+    histories = [read_jsonl(done.folder / "metrics.jsonl") for done in (alone, spread)]
+    for one, two in zip(*histories, strict=True):
+        assert one["step"] == two["step"]
+        assert two["loss/total"] == pytest.approx(one["loss/total"], rel=1e-3), one["step"]
+    assert histories[1][0]["loss/total"] == pytest.approx(histories[0][0]["loss/total"], rel=1e-6)
+    again = pretrain(changed(tiny, runs=str(tmp_path / "spread"), engine="ray", workers=2))
+    assert not again.fresh and again.trained == spread.trained
+
+
+def _start(run_file: Path, temp: Path) -> subprocess.Popen[bytes]:
+    env = {**os.environ, "RAY_TMPDIR": str(temp), "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"}
+    command = [sys.executable, "-m", "mdjpt_platform.cli", "pretrain", str(run_file)]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+
+
+def _run_file(config: Config, folder: Path, runs: str) -> Path:
+    train = config.run.train.model_copy(update={"epochs": 3, "steps": 15, "episodes": 2})
+    tree = config.run.model_copy(update={"train": train}).model_dump(mode="json")
+    execution = {**config.exec.model_dump(mode="json"), "engine": "ray", "workers": 2, "cpus": 2, "threads": 1,
+                 "runs": str(folder / runs)}  # fmt: skip
+    path = folder / f"{runs}.yaml"
+    path.write_text(yaml.safe_dump({**tree, "exec": execution}))
+    return path
+
+
+def _steps_done(runs: Path) -> int:
+    for log in runs.glob("tiny-*/metrics.jsonl"):
+        steps = [json.loads(line)["step"] for line in log.read_bytes().split(b"\n")[:-1] if b'"step"' in line]
+        return max(steps, default=-1) + 1
+    return 0
+
+
+def _wait_for_middle_of_second_epoch(runs: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 240
+    while not 18 <= _steps_done(runs) < 30:
+        assert process.poll() is None, (process.stdout.read() if process.stdout else b"").decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _finish(process: subprocess.Popen[bytes]) -> str:
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out.decode()
+    return out.decode()
+
+
+def _weights(runs: Path) -> dict[str, torch.Tensor]:
+    (path,) = runs.glob("tiny-*/model.safetensors")
+    return load_file(path)
+
+
+def test_killed_worker_and_driver_change_nothing(tiny: Config, tmp_path: Path) -> None:
+    """SIGKILL in the middle of the second epoch: first a worker, in another run the driver; weights as unbroken."""
+    temp = Path(tempfile.mkdtemp(prefix="mjk", dir="/tmp"))
+    _finish(_start(_run_file(tiny, tmp_path, "unbroken"), temp))
+    expected = _weights(tmp_path / "unbroken")
+
+    broken = _start(_run_file(tiny, tmp_path, "worker"), temp)
+    _wait_for_middle_of_second_epoch(tmp_path / "worker", broken)
+    below = psutil.Process(broken.pid).children(recursive=True)
+    victims = [p for p in below if "RayTrainWorker" in " ".join(p.cmdline())]
+    assert len(victims) == 2
+    victims[1].send_signal(signal.SIGKILL)
+    _finish(broken)
+    _assert_equal(_weights(tmp_path / "worker"), expected)
+    (result,) = (tmp_path / "worker").glob("tiny-*/result.json")
+    assert json.loads(result.read_text())["resumed_at"] == 15, "it went on from the first epoch's checkpoint"
+
+    run_file = _run_file(tiny, tmp_path, "driver")
+    broken = _start(run_file, temp)
+    _wait_for_middle_of_second_epoch(tmp_path / "driver", broken)
+    below = psutil.Process(broken.pid).children(recursive=True)
+    broken.send_signal(signal.SIGKILL)
+    broken.wait(30)
+    gone, alive = psutil.wait_procs(below, timeout=60)
+    assert not alive, f"processes outlived their driver: {alive}"
+    assert not list((tmp_path / "driver").glob("tiny-*/result.json"))
+    _finish(_start(run_file, temp))
+    _assert_equal(_weights(tmp_path / "driver"), expected)
+    (log,) = (tmp_path / "driver").glob("tiny-*/metrics.jsonl")
+    assert [record["step"] for record in read_jsonl(log)] == list(range(45)), "every step once"
+    assert "finished before" in _finish(_start(run_file, temp))
+
+
+def _assert_equal(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert set(found) == set(expected)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
