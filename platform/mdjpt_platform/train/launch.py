@@ -224,7 +224,7 @@ def _newest(path: Path) -> tuple[int, str]:
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 8192))
-            lines = [line for line in file.read().split(b"\n")[:-1] if b'"step"' in line]
+            lines = [line for line in file.read().split(b"\n")[:-1] if line.startswith(b'{"step"')]
         last = json.loads(lines[-1])
         return last["step"] + 1, f"{last['values']['loss/total']:.3f}"
     except (OSError, ValueError, KeyError, IndexError, TypeError):
