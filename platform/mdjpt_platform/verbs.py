@@ -98,8 +98,10 @@ def pretrain(config: Config) -> int:
 
 def evaluate(config: Config) -> int:
     """Score the pre-trained encoder and the controls on every target, and print the table."""
-    from mdjpt_platform.evaluate.result import write_result
-    from mdjpt_platform.evaluate.run import evaluate_target
+    from mdjpt_platform.evaluate.atlas import atlas
+    from mdjpt_platform.evaluate.result import write_result, write_table
+    from mdjpt_platform.evaluate.run import NAMES, evaluate_target
+    from mdjpt_platform.report.collect import ATLAS
     from mdjpt_platform.report.console import print_results
     from mdjpt_platform.train.checkpoint import load_model
     from mdjpt_platform.train.loop import new_model
@@ -120,6 +122,8 @@ def evaluate(config: Config) -> int:
         result = evaluate_target(models, stores[target], run, target, sources, config.exec.progress)
         write_result(result, evaluation_folder(config, folder) / target)
         results.append(result)
+    named = {NAMES.get(key, key): model for key, model in models.items()}
+    write_table(atlas(named, stores, run, config.exec.progress), evaluation_folder(config, folder) / ATLAS)
     print_results(results)
     table = pd.concat([result.scores for result in results], ignore_index=True)
     _track(config, folder, values={

@@ -63,11 +63,16 @@ def write_result(result: TargetResult, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("scores", "subjects", "embedding"):
-        table: pd.DataFrame = getattr(result, name)
-        _replace(folder / f"{name}.parquet", partial(table.to_parquet, index=False))
+        write_table(getattr(result, name), folder / f"{name}.parquet")
     for name, tree in (("confusion", _plain(result.confusion)), ("results", result.to_json())):
         text = json.dumps(tree, indent=1, allow_nan=False)
         _replace(folder / f"{name}.json", partial(_write_text, text=text))
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """A Parquet file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, partial(table.to_parquet, index=False))
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

@@ -112,6 +112,7 @@ def render(inputs: ReportInputs) -> str:
         title=plain(inputs.title, 120),
         targets=targets,
         published=any(target.published for target in targets),
+        atlas=None if inputs.atlas is None else embedding_plot(inputs.atlas, "all corpora"),
         corpora=corpus_rows(inputs.corpora),
         labels=[(c.name, list(c.labels.items()), sum(c.labels.values())) for c in inputs.corpora if c.labels],
         failed=sum(len(c.failed) for c in inputs.corpora),

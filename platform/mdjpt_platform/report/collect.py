@@ -6,6 +6,8 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
+
 from mdjpt_model.losses import chance_contrast
 from mdjpt_platform import __version__
 from mdjpt_platform.config import Config
@@ -15,6 +17,8 @@ from mdjpt_platform.report.inputs import CorpusInfo, ReportInputs, load_target
 from mdjpt_platform.store import Store
 from mdjpt_platform.tracking import read_jsonl
 from mdjpt_platform.train.prepared import open_stores, prepare_plan
+
+ATLAS = "atlas.parquet"
 
 
 def collect(config: Config, folder: Path, evaluation: Path) -> ReportInputs:
@@ -40,6 +44,7 @@ def collect(config: Config, folder: Path, evaluation: Path) -> ReportInputs:
         contrast_chance={name: chance_contrast(2 * v) for name, v in windows_per_side(plan).items()},
         corpora=[_corpus(config, name, store) for name, store in stores.items()],
         targets=[load_target(evaluation / target) for target in done],
+        atlas=pd.read_parquet(evaluation / ATLAS) if (evaluation / ATLAS).exists() else None,
     )
 
 

@@ -101,6 +101,8 @@ class ReportInputs:
     """Per corpus the contrastive loss of a guess, ln(2V - 1); also read from `chance/contrast.<corpus>`."""
     corpora: Sequence[CorpusInfo] = ()
     targets: Sequence[TargetLike] = ()
+    atlas: pd.DataFrame | None = None
+    """All corpora on one map: method, corpus, subject, label, x, y."""
 
 
 def load_target(folder: str | Path) -> TargetInputs:

@@ -42,7 +42,9 @@ def write_atomic(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def save_checkpoint(folder: Path, step: int, model: nn.Module, optimiser: torch.optim.Optimizer, spec: ModelSpec, keep: int) -> Path:
+def save_checkpoint(
+    folder: Path, step: int, model: nn.Module, optimiser: torch.optim.Optimizer, spec: ModelSpec, keep: int
+) -> Path:
     """State before `step`; older files than the newest `keep` are removed."""
     buffer = io.BytesIO()
     state = {
@@ -111,13 +113,14 @@ def load_model(folder: Path, spec: ModelSpec | None = None) -> MdJPT:
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
         weights = (folder / "model.safetensors").read_bytes()
-    except (OSError, ValueError) as error:
+        digest, sizes = described["weights_sha256"], dict(described["spec"])
+        found = ModelSpec(**{**sizes, "dilations": tuple(sizes["dilations"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadInput(folder, "trained model", error, "model.json and model.safetensors of a finished run") from None
-    if hashlib.sha256(weights).hexdigest() != described["weights_sha256"]:
-        raise BadInput(folder / "model.safetensors", "checksum", "other bytes", described["weights_sha256"])
+    if hashlib.sha256(weights).hexdigest() != digest:
+        raise BadInput(folder / "model.safetensors", "checksum", "other bytes", digest)
     if spec is not None:
-        expect_spec(path, described["spec"], spec)
-    found = dict(described["spec"], dilations=tuple(described["spec"]["dilations"]))
-    model = MdJPT(ModelSpec(**found))
+        expect_spec(path, sizes, spec)
+    model = MdJPT(found)
     model.load_state_dict(load_file(folder / "model.safetensors"))
     return model.eval()

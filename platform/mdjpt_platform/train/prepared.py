@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mdjpt_model.encoders import ENCODERS
 from mdjpt_platform.config import Config, RunConfig, WindowConfig
 from mdjpt_platform.data.plan import Plan, pairs
 from mdjpt_platform.errors import BadInput
@@ -43,7 +44,12 @@ def open_stores(config: Config, names: tuple[str, ...], *, verify: bool) -> dict
 
 
 def prepare_plan(run: RunConfig, stores: dict[str, Store]) -> Prepared:
-    """The plan over open stores. Raises BadInput: a window that does not fit the model or a trial, no pairs."""
+    """The plan over open stores.
+
+    Raises BadInput: an encoder that does not exist, a window that does not fit the model or a trial, no pairs.
+    """
+    if run.model.encoder not in ENCODERS:
+        raise BadInput("configuration", "model.encoder", repr(run.model.encoder), f"one of: {', '.join(ENCODERS)}")
     length, hop, choices = {}, {}, {}
     for name, store in stores.items():
         length[name], hop[name] = samples(run.window, store.rate)
