@@ -2,7 +2,7 @@
 
 import sys
 
-from mdjpt_platform.verbs import job, evaluate
+from mdjpt_platform.verbs import evaluate, job
 
 if __name__ == "__main__":
     sys.exit(job(evaluate))

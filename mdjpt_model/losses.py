@@ -88,7 +88,7 @@ def _pack_slots(gamma: Tensor, slots: Slots) -> Tensor:
 
 def _loss_slots(packed: Tensor, slots: Slots, features: int) -> Tensor:
     gamma = packed.view(slots.total, features, -1).transpose(0, 1)
-    # The plain difference, not |a|^2 + |b|^2 - 2ab: near each other the latter loses every digit. Slope 0 at distance 0.
+    # The plain difference, not |a|^2 + |b|^2 - 2ab, which loses every digit for near neighbours. Slope 0 at distance 0.
     distance = torch.cdist(gamma, gamma, compute_mode="donot_use_mm_for_euclid_dist")
     return torch.log1p(distance.sum() / 2)
 

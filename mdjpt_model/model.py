@@ -88,7 +88,7 @@ class Projector(nn.Module):
         Raises ValueError: fewer than 5 pools of patches, so that nothing would be left.
         """
         if maps.shape[-1] // self.pool < 5:
-            raise ValueError(f"the projector needs {5 * self.pool} patches, found {maps.shape[-1]}: use a longer window")
+            raise ValueError(f"projector needs {5 * self.pool} patches, found {maps.shape[-1]}: use a longer window")
         x = functional.avg_pool1d(maps, self.pool)
         x = normalise(x[:, :, None]).squeeze(2)
         x = functional.relu(self.second(functional.relu(self.first(x))))

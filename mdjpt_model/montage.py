@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 UNIFIED: tuple[str, ...] = tuple(
     """FP1 FPZ FP2 AF3 AF4 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 T7 C5 C3 C1 CZ C2 C4 C6 T8
-    TP7 CP5 CP3 CP1 CPZ CP2 CP4 CP6 TP8 P7 P5 P3 P1 PZ P2 P4 P6 P8 PO7 PO5 PO3 POZ PO4 PO6 PO8 O1 OZ O2""".split()
+    TP7 CP5 CP3 CP1 CPZ CP2 CP4 CP6 TP8 P7 P5 P3 P1 PZ P2 P4 P6 P8 PO7 PO5 PO3 POZ PO4 PO6 PO8 O1 OZ O2""".split()  # noqa: SIM905
 )
 """The published order of the 60 unified channels."""
 
@@ -27,7 +27,7 @@ ALIASES: dict[str, str] = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 
 @lru_cache(maxsize=1)
 def electrodes() -> dict[str, tuple[float, float, float]]:
-    """Positions in mm (x right, y front, z up) of every 10-05 site, by upper-case name (Oostenveld & Praamstra 2001)."""
+    """Positions in mm (x right, y front, z up) of every 10-05 site by upper-case name (Oostenveld & Praamstra 2001)."""
     text = resources.files("mdjpt_model").joinpath("electrodes.json").read_text(encoding="utf-8")
     return {name: (x, y, z) for name, (x, y, z) in json.loads(text).items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -51,11 +52,12 @@ def our_name(name: str) -> str | None:
     """Our name of a released parameter; None for one that is never used. Raises KeyError: not a released name."""
     if _UNUSED.fullmatch(name):
         return None
-    stem, kind = name.rsplit(".", 1)
+    stem, _, kind = name.rpartition(".")
     block = re.fullmatch(r"MLLA\.encoder\.blocks\.(\d+)\.(.+)", stem)
-    if block:
-        return f"encoder.blocks.{block[1]}.{_BLOCK[block[2]]}.{kind}"
-    return f"{_WHOLE[stem]}.{kind}"
+    ours = _BLOCK.get(block[2]) if block else _WHOLE.get(stem)
+    if ours is None:
+        raise KeyError(name)
+    return f"encoder.blocks.{block[1]}.{ours}.{kind}" if block else f"{ours}.{kind}"
 
 
 def _spec(state: dict[str, Tensor], variant: Literal["corrected", "released"], switches: dict[str, Any]) -> ModelSpec:
@@ -75,6 +77,21 @@ def _spec(state: dict[str, Tensor], variant: Literal["corrected", "released"], s
     )
 
 
+def _state(path: Path) -> dict[str, Tensor]:
+    """The weights of a Lightning file. Raises ValueError: a file of another kind, or one that would run code."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        complete = bool(state) and all(isinstance(value, Tensor) for value in state.values())
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        first = str(error).splitlines()[0] if str(error) else "it is empty"
+        raise ValueError(f"{path}: not a released checkpoint: {first}") from None
+    except (KeyError, TypeError, IndexError, AttributeError):
+        complete = False
+    if not complete:
+        raise ValueError(f"{path}: not a released checkpoint: no state_dict of tensors")
+    return dict(state)
+
+
 def load_released(
     path: str | Path,
     variant: Literal["corrected", "released"] = "released",
@@ -89,19 +106,18 @@ def load_released(
     Raises ValueError: a file of another kind, a foreign or missing weight (the released loader passes over both:
     ext_fea.py:65-67).
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a released checkpoint: no {error}") from None
+    state = _state(Path(path))
     try:
         names = {name: our_name(name) for name in state}
         model = MdJPT(_spec(state, variant, switches), neighbours)
     except KeyError as error:
-        raise ValueError(f"{path}: not a released mdJPT checkpoint: {error}") from None
+        raise ValueError(f"{path}: not a released mdJPT checkpoint: foreign or missing weight {error}") from None
     own = model.state_dict()
     loaded: dict[str, Tensor] = {}
     for name, ours in names.items():
         if ours in own:
+            if state[name].numel() != own[ours].numel():
+                raise ValueError(f"{path}: {name}: found {tuple(state[name].shape)}, expected {tuple(own[ours].shape)}")
             loaded[ours] = state[name].reshape(own[ours].shape)
     missing = sorted(set(own) - set(loaded))
     if missing:

@@ -5,8 +5,9 @@ Shapes and numbers: mdJPT (NeurIPS 2025), section "Method", and its released cod
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from typing import Any, ClassVar, Literal, get_args, get_type_hints
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ RELEASED = Switches(
     feature_groups="batch_halves",
 )
 VARIANTS: dict[str, Switches] = {"corrected": Switches(), "released": RELEASED}
+_SIZES = (
+    "patch", "stride", "hidden", "features", "depth", "heads", "spatial", "kernels", "attention_kernel", "neighbours",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,20 @@ class ModelSpec:
     """Present channels averaged to fill in an absent one."""
 
     def __post_init__(self) -> None:
-        """Refuse unknown switches, encoders with indivisible heads and non-positive sizes."""
-        known = asdict(Switches())
-        for name in self.switches:
+        """Refuse unknown switches and values of them, heads that do not divide and non-positive sizes."""
+        known = [switch.name for switch in fields(Switches)]
+        for name, value in self.switches.items():
             if name not in known:
-                raise ValueError(f"unknown switch {name!r}; valid: {', '.join(known)}")
-        for name in ("patch", "stride", "hidden", "features", "depth", "heads", "spatial", "kernels", "neighbours"):
+                near = [f"did you mean {other!r}? " for other in get_close_matches(name, known, n=1)]
+                raise ValueError(f"unknown switch {name!r}; {''.join(near)}valid: {', '.join(known)}")
+            valid = get_args(get_type_hints(Switches)[name]) or (True, False)
+            if not any(type(value) is type(one) and value == one for one in valid):
+                raise ValueError(f"switch {name} must be one of {', '.join(map(str, valid))}, found {value!r}")
+        for name in _SIZES:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
+        if not self.dilations or min(self.dilations) < 1:
+            raise ValueError(f"dilations must be one or more positive numbers, found {self.dilations}")
         if self.hidden % self.heads:
             raise ValueError(f"heads must divide hidden: {self.heads} does not divide {self.hidden}")
 

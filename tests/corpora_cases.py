@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from mdjpt_platform.config import CorpusConfig, FactsConfig
 from mdjpt_platform.corpora import CORPORA
 from mdjpt_platform.corpora.base import Recording, Segment

@@ -52,7 +52,10 @@ def stratified(x: Tensor, groups: Tensor) -> Tensor:
 
 def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """One head, [N, d] each: every output by its own sum over all patches."""
-    phi = lambda t: torch.where(t > 0, t + 1, torch.exp(t))
+
+    def phi(t: Tensor) -> Tensor:
+        return torch.where(t > 0, t + 1, torch.exp(t))
+
     rows = []
     for i in range(len(q)):
         weight = torch.stack([(phi(q[i]) * phi(k[n])).sum() for n in range(len(k))])

@@ -23,13 +23,15 @@ from mdjpt_platform.errors import BadInput
 class Frozen(BaseModel):
     """Base of every configuration node: immutable, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FactsConfig(Frozen):
     """Declared deviations of a copy of a corpus from its publication (a subset, a simulation)."""
 
-    stimuli: tuple[int, ...] | None = Field(None, description="published stimulus numbers the files hold, in file order")
+    stimuli: tuple[int, ...] | None = Field(
+        None, description="published stimulus numbers the files hold, in file order"
+    )
     sessions: int | None = Field(None, ge=1, description="sessions per subject")
     seconds: float | None = Field(None, gt=0, description="seconds of every trial")
 
@@ -49,7 +51,9 @@ class CorpusConfig(Frozen):
     labels: str = Field("default", description="label scheme, one of the layout's")
     subjects: tuple[str, ...] | None = Field(None, description="only these subjects; all if absent")
     facts: FactsConfig = Field(FactsConfig(), description="where this copy differs from the published corpus")
-    simulate: SimulateConfig | None = Field(None, description="simulate the raw recordings; needs facts.stimuli, .seconds")
+    simulate: SimulateConfig | None = Field(
+        None, description="simulate the raw recordings; needs facts.stimuli, .seconds"
+    )
 
     @model_validator(mode="after")
     def _simulation_stated(self) -> CorpusConfig:
@@ -198,6 +202,7 @@ class ExecConfig(Frozen):
     raw: dict[str, str] = Field(default_factory=dict, description="folder of raw recordings per corpus")
     simulated: str = Field("data/raw", description="folder of simulated raw recordings")
     store: str = Field("data/store", description="folder of prepared data")
+    cache: str | None = Field(None, description="node's own folder that stores are copied to; read in place if absent")
     runs: str = Field("runs", description="folder of results")
     workers: int = Field(1, ge=1, description="training processes")
     engine: Literal["ray", "local"] = Field("ray", description="Ray Train, or one process without Ray")
@@ -237,7 +242,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(path, "run file", error.strerror, "a readable YAML file") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(path, "run file", str(error).replace("\n", " "), "YAML") from None
     if not isinstance(tree, dict):
         raise BadInput(path, "run file", type(tree).__name__, "a mapping")
@@ -253,7 +258,9 @@ def parse(tree: dict[str, Any], where: object = "configuration") -> Config:
     try:
         return Config(run=RunConfig.model_validate(tree), exec=ExecConfig.model_validate(execution))
     except ValidationError as error:
-        first = error.errors()[0]
+        first, *more = error.errors()
+        # of the branches of a union, the one that came furthest says what is wrong
+        first = max([first, *(e for e in more if e["loc"][:1] == first["loc"][:1])], key=lambda e: len(e["loc"]))
         raise _bad_input(where, first, execution is not None and error.title == "ExecConfig") from None
 
 
@@ -277,7 +284,7 @@ def _override(tree: dict[str, Any], override: str) -> None:
 
 
 def _bad_input(where: object, error: Any, in_exec: bool) -> BadInput:
-    location = [str(part) for part in error["loc"]]
+    location = [str(part) for part in error["loc"] if part != "str" and not str(part).startswith("tuple[")]
     field = ".".join((["exec"] if in_exec else []) + location)
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         valid = _valid_keys(ExecConfig if in_exec else RunConfig, location[:-1])
@@ -286,7 +293,7 @@ def _bad_input(where: object, error: Any, in_exec: bool) -> BadInput:
         return BadInput(where, field, "an unknown key", f"{hint}one of: {', '.join(valid)}")
     found = error.get("input")
     shown = f"{type(found).__name__} with {', '.join(map(str, found))}" if isinstance(found, dict) else repr(found)
-    return BadInput(where, field or "run", shown, error["msg"])
+    return BadInput(where, field or "run", shown, error["msg"].removeprefix("Value error, "))
 
 
 def _valid_keys(node: Any, parents: list[str]) -> list[str]:

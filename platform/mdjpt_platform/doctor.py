@@ -50,7 +50,7 @@ def _token() -> Finding:
     mode = os.environ.get("RAY_AUTH_MODE", "token")
     there = bool(os.environ.get("RAY_AUTH_TOKEN")) or Path(where).is_file()
     if mode == "disabled":
-        return Finding("Ray token", False, "authentication is switched off", "unset RAY_AUTH_MODE: anybody could run code")
+        return Finding("Ray token", False, "authentication is switched off", "unset RAY_AUTH_MODE")
     cure = "`ray get-auth-token --generate`, and the same token on every node and where jobs are submitted"
     return Finding("Ray token", there, "present" if there else "none; a private Ray makes one by itself", cure)
 
@@ -80,13 +80,15 @@ def _mlflow() -> Finding:
 
 def _disk() -> Finding:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
-    return Finding("disk", free > 10, f"{free:.0f} GiB free here", "a store takes 4 bytes a sample and channel: 5-20 GiB a lab")
+    cure = "a store takes 4 bytes a sample and channel: 5-20 GiB for a lab's corpora"
+    return Finding("disk", free > 10, f"{free:.0f} GiB free here", cure)
 
 
 def _memory() -> Finding:
     shared = Path("/dev/shm")
     free = shutil.disk_usage(shared).free / 2**30 if shared.exists() else 0.0
-    return Finding("shared memory", free > 0.5, f"{free:.1f} GiB in /dev/shm", "give containers --shm-size: Ray's objects live there")
+    cure = "give containers --shm-size: Ray's objects live there"
+    return Finding("shared memory", free > 0.5, f"{free:.1f} GiB in /dev/shm", cure)
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (_python, _packages, _torch, _token, _ray, _mlflow, _disk, _memory)

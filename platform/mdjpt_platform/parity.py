@@ -22,7 +22,14 @@ TOLERANCE = 1e-4
 _SWITCHES = ("block_output", "ffn_prenorm", "covariance", "covariance_diagonal", "spatial_relu")
 _KEPT_ROWS = [0, 5]
 """Rows of the full result that the vectors hold."""
-_TENSORS = {"projected": "projected", "mlla": "tokens", "cov_features": "latent", "features": "maps", "embedding": "embedding"}
+_TENSORS = {
+    "projected": "projected",
+    "mlla": "tokens",
+    "cov_features": "latent",
+    "features": "maps",
+    "embedding": "embedding",
+}
+"""Name of a tensor in the vectors -> field of Output."""
 
 
 def parity(prefix: str | Path, neighbours: str | Path | None = None) -> dict[str, Any]:
@@ -37,7 +44,8 @@ def parity(prefix: str | Path, neighbours: str | Path | None = None) -> dict[str
     prefix = Path(prefix)
     described = json.loads(_present(prefix, ".json").read_text(encoding="utf-8"))
     if "datasets" not in described or "contrastive" not in described:
-        raise BadInput(f"{prefix}.json", "kind", ", ".join(list(described)[:5]), "vectors of mdJPT (datasets, contrastive)")
+        found = ", ".join(list(described)[:5])
+        raise BadInput(f"{prefix}.json", "kind", found, "vectors of mdJPT (datasets, contrastive)")
     try:
         vectors = load_file(_present(prefix, ".vectors.safetensors"))
     except SafetensorError as error:
@@ -49,7 +57,7 @@ def parity(prefix: str | Path, neighbours: str | Path | None = None) -> dict[str
     except ValueError as error:
         raise BadInput(f"{prefix}.ckpt", "weights", error, "a released checkpoint") from None
     errors, total = _forward(model, described, vectors)
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     errors["gradient_norm"] = _gradients(model, described["grad_norm"])
     worst = max(errors.values())
     return {
@@ -92,9 +100,10 @@ def _forward(model: MdJPT, described: dict[str, Any], vectors: dict[str, Tensor]
         side = torch.arange(len(windows)) // (len(windows) // 2)
         out = model(windows, described["channels"][name], side)
         for key, attribute in _TENSORS.items():
-            found = getattr(out, attribute).detach()
-            expected = vectors[f"{name}.{key}"]
-            errors[f"{name}.{attribute}"] = _relative(found if len(found) == len(expected) else found[_KEPT_ROWS], expected)
+            found, expected = getattr(out, attribute).detach(), vectors[f"{name}.{key}"]
+            if len(found) != len(expected):
+                found = found[_KEPT_ROWS]
+            errors[f"{name}.{attribute}"] = _relative(found, expected)
         loss = inter_subject_contrast(out.embedding, described["temperature"])
         errors[f"{name}.contrast"] = _off(loss, described["contrastive"][name])
         contrast.append(loss)

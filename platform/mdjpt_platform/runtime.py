@@ -17,7 +17,6 @@ import mdjpt_platform
 from mdjpt_platform.config import ExecConfig
 from mdjpt_platform.errors import MdjptError
 
-
 LOOPBACK = "127.0.0.1"
 
 

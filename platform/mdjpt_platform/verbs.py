@@ -35,7 +35,9 @@ def simulate_corpus(
 
     from mdjpt_platform.corpora.simulated import balanced, simulate
 
-    simulate(layout, folder, name, subjects=subjects, stimuli=stimuli, seconds=seconds, seed=seed, permute_stimuli=permute)
+    simulate(
+        layout, folder, name, subjects=subjects, stimuli=stimuli, seconds=seconds, seed=seed, permute_stimuli=permute
+    )
     facts = {"stimuli": list(balanced(layout, stimuli)), "sessions": 1, "seconds": seconds}
     print(yaml.safe_dump({"corpora": {name: {"layout": layout, "facts": facts}}, "exec": {"raw": {name: str(folder)}}}))
 
@@ -98,9 +100,12 @@ def pretrain(config: Config) -> int:
 
 def evaluate(config: Config) -> int:
     """Score the pre-trained encoder and the controls on every target, and print the table."""
+    from torch import nn
+
     from mdjpt_platform.evaluate.atlas import atlas
     from mdjpt_platform.evaluate.result import write_result, write_table
     from mdjpt_platform.evaluate.run import NAMES, evaluate_target
+    from mdjpt_platform.evaluate.windows import WindowStore
     from mdjpt_platform.report.collect import ATLAS
     from mdjpt_platform.report.console import print_results
     from mdjpt_platform.train.checkpoint import load_model
@@ -113,10 +118,10 @@ def evaluate(config: Config) -> int:
     _prepare_missing(config, run.targets)
     folder = trained_folder(config)
     trained = load_model(folder, run.model)
-    models = {"trained": trained}
-    models |= {name: new_model(run).eval() if name == "random" else None for name in run.evaluate.controls}  # type: ignore[misc]
+    models: dict[str, nn.Module | None] = {"trained": trained}
+    models |= {name: new_model(run).eval() if name == "random" else None for name in run.evaluate.controls}
     stores = open_stores(config, tuple(dict.fromkeys((*run.targets, *run.sources))), verify=True)
-    sources = {name: stores[name] for name in run.sources}
+    sources: dict[str, WindowStore] = {name: stores[name] for name in run.sources}
     results = []
     for target in run.targets:
         result = evaluate_target(models, stores[target], run, target, sources, config.exec.progress)
@@ -141,7 +146,7 @@ def trained_folder(config: Config) -> Path:
     stores = open_stores(config, config.run.sources, verify=False)
     folder = run_folder(config, identity_of(config, {name: store.fingerprint for name, store in stores.items()}))
     if not (folder / "result.json").exists():
-        raise BadInput(folder, "pre-training", "not finished", "a finished run: `mdjpt pretrain` with the same run file")
+        raise BadInput(folder, "pre-training", "not finished", "`mdjpt pretrain` with the same run file first")
     return folder
 
 
@@ -152,8 +157,8 @@ def evaluation_folder(config: Config, folder: Path) -> Path:
 
 def report(config: Config) -> int:
     """Write report.html into the run's folder."""
-    from mdjpt_platform.report.collect import collect
     from mdjpt_platform.report.build import build_report
+    from mdjpt_platform.report.collect import collect
 
     folder = trained_folder(config)
     out = build_report(collect(config, folder, evaluation_folder(config, folder)), folder / "report.html")
@@ -164,10 +169,7 @@ def report(config: Config) -> int:
 
 def everything(config: Config) -> int:
     """Prepare, pre-train, evaluate, report."""
-    prepare(config)
-    for verb in (pretrain, evaluate, report):
-        verb(config)
-    return 0
+    return max(verb(config) for verb in (prepare, pretrain, evaluate, report))
 
 
 def _track(config: Config, folder: Path, values: dict[str, float] | None = None, artifact: Path | None = None) -> None:
@@ -187,5 +189,3 @@ def _track(config: Config, folder: Path, values: dict[str, float] | None = None,
     if artifact is not None:
         sink.artifact(artifact)
     sink.close("FINISHED")
-
-

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from corpora_cases import SMALL, config, listed, read, real, small, small_config
 from mdjpt_platform.config import CorpusConfig
 from mdjpt_platform.corpora import CORPORA, affect_of

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from cluster import Head, head
 from conftest import REPOSITORY
 
@@ -45,7 +46,9 @@ def test_submission_needs_the_token(node: Head, tmp_path: Path) -> None:
     without = {**node.env, "RAY_AUTH_TOKEN": "0" * 64}
     submit = [str(node.python), "-m", "ray.scripts.scripts", "job", "submit", "--address", node.dashboard]
     marker = tmp_path / "ran"
-    done = subprocess.run([*submit, "--", "touch", str(marker)], env=without, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*submit, "--", "touch", str(marker)], env=without, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode != 0
     assert not marker.exists()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +64,7 @@ def assemble(row: Row, stores: Mapping[str, Store], length: Mapping[str, int], m
 
 def prefetch(
     rows: Iterable[Row], stores: Mapping[str, Store], length: Mapping[str, int], most: Mapping[str, int], held: int = 1
-) -> Iterator[Episode]:
+) -> Generator[Episode]:
     """Episodes of `rows` in order, assembled ahead on a thread into a ring of buffers.
 
     `most` is V per corpus. The last `held` episodes handed out stay valid; older ones are overwritten. An error on

@@ -83,7 +83,7 @@ def fit_probe(
         for begin in range(0, len(x), config.batch):
             part = order[begin : begin + config.batch]
             optimiser.zero_grad()
-            functional.cross_entropy(probe(x[part], random), y[part]).backward()  # type: ignore[no-untyped-call]
+            functional.cross_entropy(probe(x[part], random), y[part]).backward()
             optimiser.step()
         if select_on is not None:
             guesses = _probabilities(probe, torch.from_numpy(select_on[0])).argmax(1)

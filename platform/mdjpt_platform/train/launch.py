@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
@@ -70,7 +70,7 @@ def pretrain(config: Config) -> Pretrained:
 
         initialise(uri, config.exec.experiment, Path(config.exec.runs).resolve() / "mlartifacts")
     total = config.run.train.epochs * config.run.train.steps
-    with _watching(folder / METRICS, total, config.exec.progress):
+    with _Watching(folder / METRICS, total, config.exec.progress):
         run = _with_ray if config.exec.engine == "ray" else _alone
         trained = run(config, prepared, folder, identity)
     write_atomic(result, json.dumps(asdict(trained), indent=1).encode())
@@ -96,7 +96,8 @@ def _alone(config: Config, prepared: Prepared, folder: Path, identity: str) -> T
     device = torch.device("cuda" if config.exec.gpu else "cpu")
     context = Context(device=device)
     rows = local_rows(prepared, 0, 1, total)
-    return train(config.run, prepared, rows, folder, context, _logs(config, folder, identity, 0), config.exec.keep_checkpoints)
+    logs = _logs(config, folder, identity, 0)
+    return train(config.run, prepared, rows, folder, context, logs, config.exec.keep_checkpoints)
 
 
 def _logs(config: Config, folder: Path, identity: str, rank: int) -> Callable[[int], MetricSink]:
@@ -114,7 +115,7 @@ def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str) -
     total = config.run.train.epochs * config.run.train.steps
     gpu = config.exec.gpu
     trainer = TorchTrainer(
-        _worker,
+        cast(Any, _worker),  # the stubs are those of Train V1
         train_loop_config={"config": _absolute(config), "folder": str(folder), "identity": identity},
         datasets=dict(episodes(prepared.plan, 0, total)),
         dataset_config=whole(),
@@ -131,7 +132,7 @@ def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str) -
         ),
     )
     try:
-        outcome = trainer.fit()
+        outcome: Any = trainer.fit()
     except ray.train.TrainingFailedError as error:
         raise MdjptError(f"training failed: {_cause(error)}; what was done is kept in {folder}") from error
     if not isinstance(outcome.return_value, dict):
@@ -176,10 +177,10 @@ def _worker(parameters: dict[str, Any]) -> dict[str, Any]:
     context = Context(
         session.get_world_rank(),
         session.get_world_size(),
-        torch.device(get_device()),  # type: ignore[arg-type]
+        torch.device(get_device()),
         lambda epoch, metrics: ray.train.report({"epoch": epoch, **metrics}),
     )
-    prepared = prepare_plan(config.run, open_stores(config, config.run.sources, verify=False))
+    prepared = prepare_plan(config.run, open_stores(config, config.run.sources, verify=False, staged=True))
     folder = Path(parameters["folder"])
     logs = _logs(config, folder, parameters["identity"], context.rank)
 
@@ -189,7 +190,7 @@ def _worker(parameters: dict[str, Any]) -> dict[str, Any]:
     return asdict(train(config.run, prepared, rows, folder, context, logs, config.exec.keep_checkpoints))
 
 
-class _watching:
+class _Watching:
     """A progress bar fed by the metrics log, so that it works wherever the training process is."""
 
     def __init__(self, path: Path, total: int, shown: bool) -> None:

@@ -132,5 +132,3 @@ def _refuse_non_finite(losses: Losses, step: int, episodes: list[Episode]) -> No
 def local_rows(prepared: Prepared, rank: int, world: int, total: int) -> Callable[[int], Iterator[Row]]:
     """The Ray-free source of episodes: straight from the plan."""
     return lambda start: prepared.plan.shard(rank, world, start, total)
-
-

@@ -11,6 +11,7 @@ from mdjpt_platform.data.plan import Plan, pairs
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.preprocess.recipe import resolve
 from mdjpt_platform.store import Store, open_store, store_folder
+from mdjpt_platform.store.stage import stage
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,19 @@ def samples(window: WindowConfig, rate: float) -> tuple[int, int]:
     return round(window.seconds * rate), max(1, round(window.step * rate))
 
 
-def open_stores(config: Config, names: tuple[str, ...], *, verify: bool) -> dict[str, Store]:
-    """Stores of the named corpora. Raises BadInput: not prepared yet, damaged, of another recipe."""
+def open_stores(config: Config, names: tuple[str, ...], *, verify: bool, staged: bool = False) -> dict[str, Store]:
+    """Stores of the named corpora; `staged`: on this node's own disk where `exec.cache` names one.
+
+    Raises BadInput: not prepared yet, damaged, of another recipe.
+    """
     stores = {}
     for name in names:
         folder = store_folder(config.exec.store, name, config.run.corpora[name], resolve(config.run.recipe))
         if not (Path(folder) / "manifest.json").exists():
             raise BadInput(folder, f"store of {name}", "nothing", "prepared data: run `mdjpt prepare` first")
         stores[name] = open_store(folder, verify=verify)
+        if staged and config.exec.cache is not None:
+            stores[name] = stage(stores[name], config.exec.cache)
     return stores
 
 

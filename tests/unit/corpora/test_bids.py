@@ -8,6 +8,7 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
+
 from corpora_cases import SMALL, config, first, listed, microvolts, read, refused, small, small_config
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from corpora_cases import first, refused, small, small_config
 from mdjpt_platform.corpora.pickles import load_arrays
 

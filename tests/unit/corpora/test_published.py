@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import loadmat, savemat
+
 from corpora_cases import SMALL, config, first, listed, microvolts, read, refused, small, small_config
 from mdjpt_platform.corpora import CORPORA, deap, seed
 from mdjpt_platform.corpora.reading import natural
-from scipy.io import loadmat, savemat
 
 Copy = Callable[[str], Path]
 

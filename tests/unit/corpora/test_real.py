@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.signal import welch
+
 from corpora_cases import config, first, listed, microvolts, read, real, refused
 from mdjpt_platform.corpora.feis import HEADER, MAX_BYTES
-from scipy.signal import welch
 
 
 def part_of(layout: str, names: list[str], target: Path) -> Path:

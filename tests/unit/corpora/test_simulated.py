@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.signal import butter, sosfiltfilt
+
 from corpora_cases import SMALL, listed, microvolts, read, refused, small, small_config
 from mdjpt_platform.corpora.simulated import (
     DEMO,
@@ -23,7 +25,6 @@ from mdjpt_platform.corpora.simulated import (
     write,
 )  # fmt: skip
 from mdjpt_platform.corpora.simulated_files import LAYOUTS
-from scipy.signal import butter, sosfiltfilt
 
 BANDS = {"theta": (4, 8), "alpha": (8, 13), "beta": (14, 30), "gamma": (30, 45)}
 

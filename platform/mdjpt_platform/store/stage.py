@@ -1,0 +1,39 @@
+"""A copy of a store on the node's own disk: made once per node, not once per process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock
+
+from mdjpt_platform.store.read import Store, open_store
+from mdjpt_platform.store.schema import MANIFEST
+from mdjpt_platform.store.write import unwritable
+
+
+def stage(store: Store, cache: str | Path) -> Store:
+    """The store copied below `cache`, named by its content; opened there if it is there already.
+
+    The copy is verified when it is made. Processes that come at the same time wait for the first.
+    Raises BadInput: the cache cannot be written, the copy is damaged.
+    """
+    home = Path(cache) / store.manifest.corpus
+    target = home / store.fingerprint
+    key = store.manifest.key
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with FileLock(home / f".{store.fingerprint}.lock"):
+            if not (target / MANIFEST).exists():
+                draft = Path(tempfile.mkdtemp(prefix=".stage-", dir=home))
+                try:
+                    shutil.copytree(store.folder, draft / "copy")
+                    open_store(draft / "copy", key=key)
+                    os.replace(draft / "copy", target)
+                finally:
+                    shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        raise unwritable(cache, error) from None
+    return open_store(target, verify=False, key=key)
