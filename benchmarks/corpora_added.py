@@ -45,7 +45,7 @@ def config(folder: Path, sources: tuple[str, ...], seed: int, smoke: bool) -> Co
     corpora = {}
     for name, corpus in CORPORA.items():
         facts = {**corpus["facts"], "sessions": 1, "seconds": 12 if smoke else 24}
-        count = 4 if smoke else 16 if name == TARGET else 8
+        count = 4 if smoke else 12 if name == TARGET else 8
         corpora[name] = {**corpus, "facts": facts, "simulate": {"subjects": count}}
     tree = {
         "name": "corpora-added",
@@ -54,8 +54,9 @@ def config(folder: Path, sources: tuple[str, ...], seed: int, smoke: bool) -> Co
         "sources": sources,
         "targets": [TARGET],
         "model": MODEL,
-        "optim": {"lr": 0.002},
-        "train": {"epochs": 1, "steps": 5 if smoke else 100},
+        "contrast": {"temperature": 0.1},
+        "optim": {"lr": 0.01},
+        "train": {"epochs": 1, "steps": 5 if smoke else 120},
         "evaluate": {"folds": 2 if smoke else 4, "stimulus_folds": 0, "controls": [], "bootstrap": 100},
         "exec": {"engine": "local", "threads": 1, "mlflow": "off", "progress": False}
         | {place: str(folder / place) for place in ("simulated", "store", "runs")},

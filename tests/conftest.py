@@ -91,8 +91,8 @@ def write_tiny(store: Path, config: Config) -> None:
     for name, cap in CAPS.items():
         trials = [
             (
-                TrialRow(corpus=name, subject=f"{subject:02d}", session=1, trial=stimulus + 1, stimulus=str(stimulus + 1),
-                         play_order=stimulus + 1, label=("negative", "positive")[stimulus % 2], samples=1),
+                TrialRow(corpus=name, subject=f"{subject:02d}", session=1, trial=stimulus + 1,
+                         stimulus=str(stimulus + 1), play_order=stimulus + 1, label=("negative", "positive")[stimulus % 2], samples=1),
                 signal(name, subject, stimulus),
             )
             for subject in range(SUBJECTS[name])

@@ -113,7 +113,7 @@ def main() -> None:
     try:
         app()
     except MdjptError as error:
-        print(f"mdjpt: {error}", file=sys.stderr)
+        print("mdjpt:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)
 
 

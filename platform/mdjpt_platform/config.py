@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mdjpt_model.spec import ModelSpec
 from mdjpt_platform.errors import BadInput
@@ -218,6 +218,11 @@ class ExecConfig(Frozen):
     progress: bool = Field(True, description="progress bars")
     worker_logs: bool = Field(False, description="print what Ray's processes print")
 
+    @field_validator("mlflow", mode="before")
+    @classmethod
+    def _off(cls, value: object) -> object:
+        return "off" if value is False else value  # YAML reads a bare `off` as a boolean
+
 
 class Config(Frozen):
     """A whole run file."""
@@ -289,8 +294,8 @@ def _bad_input(where: object, error: Any, in_exec: bool) -> BadInput:
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         valid = _valid_keys(ExecConfig if in_exec else RunConfig, location[:-1])
         near = difflib.get_close_matches(location[-1], valid, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        return BadInput(where, field, "an unknown key", f"{hint}one of: {', '.join(valid)}")
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        return BadInput(where, field, "an unknown key", f"one of: {', '.join(valid)}{hint}")
     found = error.get("input")
     shown = f"{type(found).__name__} with {', '.join(map(str, found))}" if isinstance(found, dict) else repr(found)
     return BadInput(where, field or "run", shown, error["msg"].removeprefix("Value error, "))

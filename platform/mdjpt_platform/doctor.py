@@ -59,6 +59,8 @@ def _ray() -> Finding:
     address = os.environ.get("RAY_ADDRESS")
     if not address:
         return Finding("Ray cluster", True, "RAY_ADDRESS not set: a private Ray starts on this machine when needed")
+    if address in ("auto", "local"):
+        return Finding("Ray cluster", True, f"RAY_ADDRESS={address}: Ray looks for it itself")
     host, _, port = address.removeprefix("http://").removeprefix("ray://").partition(":")
     try:
         socket.create_connection((host, int(port or 6379)), timeout=3).close()

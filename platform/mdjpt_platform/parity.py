@@ -20,6 +20,10 @@ from mdjpt_platform.errors import BadInput
 
 TOLERANCE = 1e-4
 _SWITCHES = ("block_output", "ffn_prenorm", "covariance", "covariance_diagonal", "spatial_relu")
+_DESCRIBED = (
+    "variant", "datasets", "channels", "temperature", "cda_weight", "contrastive", "alignment_unweighted", "total",
+    "grad_norm", "switches",
+)  # fmt: skip
 _KEPT_ROWS = [0, 5]
 """Rows of the full result that the vectors hold."""
 _TENSORS = {
@@ -42,14 +46,8 @@ def parity(prefix: str | Path, neighbours: str | Path | None = None) -> dict[str
     Raises BadInput: a file absent or of another kind.
     """
     prefix = Path(prefix)
-    described = json.loads(_present(prefix, ".json").read_text(encoding="utf-8"))
-    if "datasets" not in described or "contrastive" not in described:
-        found = ", ".join(list(described)[:5])
-        raise BadInput(f"{prefix}.json", "kind", found, "vectors of mdJPT (datasets, contrastive)")
-    try:
-        vectors = load_file(_present(prefix, ".vectors.safetensors"))
-    except SafetensorError as error:
-        raise BadInput(f"{prefix}.vectors.safetensors", "content", error, "a safetensors file") from None
+    described = _description(_present(prefix, ".json"))
+    vectors = _vectors(_present(prefix, ".vectors.safetensors"), described["datasets"])
     ranking, origin = _ranking(prefix, neighbours)
     switches = {name: described["switches"][name] for name in _SWITCHES}
     try:
@@ -71,6 +69,29 @@ def _present(prefix: Path, suffix: str) -> Path:
     if not path.is_file():
         raise BadInput(path, "file", "nothing", f"PREFIX{suffix}")
     return path
+
+
+def _description(path: Path) -> dict[str, Any]:
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadInput(path, "content", error, "JSON") from None
+    absent = [key for key in _DESCRIBED if not isinstance(described, dict) or key not in described]
+    absent += [f"switches.{name}" for name in _SWITCHES if not absent and name not in described["switches"]]
+    if absent:
+        raise BadInput(path, "kind", f"no {', '.join(absent)}", "the description of mdJPT vectors")
+    return dict(described)
+
+
+def _vectors(path: Path, datasets: list[str]) -> dict[str, Tensor]:
+    try:
+        vectors = load_file(path)
+    except SafetensorError as error:
+        raise BadInput(path, "content", error, "a safetensors file") from None
+    for name in (f"{corpus}.{kind}" for corpus in datasets for kind in ("input", *_TENSORS)):
+        if name not in vectors:
+            raise BadInput(path, name, "nothing", "a tensor")
+    return vectors
 
 
 def _ranking(prefix: Path, given: str | Path | None) -> tuple[NDArray[np.int64] | None, str]:

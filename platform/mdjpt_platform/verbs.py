@@ -23,7 +23,7 @@ def job(verb: Callable[[Config], int]) -> int:
     try:
         return verb(load(arguments.run_file, arguments.override))
     except MdjptError as error:
-        print(f"mdjpt: {error}", file=sys.stderr)
+        print("mdjpt:", " ".join(str(error).split()), file=sys.stderr)
         return 2
 
 

@@ -73,9 +73,9 @@ def head(cpus: int = 2) -> Iterator[Head]:
         _wait(dashboard, started, folder / "head.log")
         yield Head(python, f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", env)
     finally:
-        started.send_signal(signal.SIGTERM)
+        os.killpg(started.pid, signal.SIGTERM)  # the head and all it started, nothing else
         try:
-            started.wait(20)
+            started.wait(10)
         except subprocess.TimeoutExpired:
             os.killpg(started.pid, signal.SIGKILL)
             started.wait(20)

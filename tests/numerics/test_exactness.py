@@ -156,9 +156,7 @@ def _one_graph(config: Config) -> Found:
             owner += [number, number]
     stacked = torch.stack(gamma)
     if run.alignment.form == "corpus":
-        stacked = torch.stack(
-            [stacked[[i for i, o in enumerate(owner) if o == c]].mean(0) for c in sorted(set(owner))]
-        )
+        stacked = torch.stack([stacked[[i for i, o in enumerate(owner) if o == c]].mean(0) for c in sorted(set(owner))])
     aligned = reference.alignment(stacked, squared=run.alignment.form == "moments")
     total = contrast + run.alignment.weight * aligned
     total.backward()

@@ -116,9 +116,9 @@ def paired_tests(subjects: pd.DataFrame, method: str, controls: Sequence[str], s
             gap = (both[method] - both[control]).to_numpy(np.float64)
             rows.append({"readout": readout, "lds": lds, "metric": metric, "method": method, "control": control})
             rows[-1] |= _compare(gap, seed)
+    if not rows:
+        return pd.DataFrame(columns=["readout", "lds", "metric", "method", "control"])
     table = pd.DataFrame(rows)
-    if table.empty:
-        return table
     for kind in ("wilcoxon", "permutation"):
         table[f"{kind}_holm"] = table.groupby(["readout", "metric"])[f"p_{kind}"].transform(holm)
     return table

@@ -56,6 +56,9 @@ def loso(subjects: Sequence[str], where: str = "target") -> list[Split]:
 def stimulus_folds(table: pd.DataFrame, folds: int, seed: int, where: str = "target") -> list[frozenset[str]]:
     """Disjoint sets of stimuli that cover all; every class is dealt round-robin, so each set holds its share.
 
+    A class that reaches every set is dealt from the first on: were the deal to go on where the last class ended, a set
+    rich in one class would leave a training poor in it, and guessing from the training would fall below chance.
+
     Raises BadInput: fewer stimuli than folds, a class with one stimulus (a probe would never see the class).
     """
     usual = table.drop_duplicates("row").groupby("stimulus", sort=True)["label"].agg(lambda one: one.mode().iloc[0])
@@ -64,12 +67,16 @@ def stimulus_folds(table: pd.DataFrame, folds: int, seed: int, where: str = "tar
     if len(usual) < folds:
         raise BadInput(where, "evaluate.stimulus_folds", f"{len(usual)} stimuli for {folds} folds", "fewer folds")
     random = np.random.default_rng(np.random.SeedSequence([seed, folds]))
-    dealt: list[str] = []
+    dealt: list[list[str]] = [[] for _ in range(folds)]
+    first = 0
     for label, names in usual.groupby(usual, sort=True).groups.items():
         if len(names) < 2:
             raise BadInput(where, "evaluate.stimulus_folds", f"one stimulus of class {label!r}", "two or more a class")
-        dealt += [str(name) for name in random.permutation(sorted(map(str, names)))]
-    return [frozenset(dealt[k::folds]) for k in range(folds)]
+        first = 0 if len(names) >= folds else first
+        for place, name in enumerate(random.permutation(sorted(map(str, names)))):
+            dealt[(first + place) % folds].append(str(name))
+        first += len(names)
+    return [frozenset(one) for one in dealt]
 
 
 def parts(table: pd.DataFrame, split: Split, held_out: Sequence[frozenset[str]] = ()) -> Iterator[Part]:

@@ -60,7 +60,9 @@ def findings(target: TargetLike) -> list[Finding]:
         rest = "; ".join(words for _, words in compared)
         found.append(
             Finding(
-                verdict, f"{readout_name(readout)}, {lds_name(lds)}", f"{text} {capital(rest)}{'.' if rest else ''}"
+                verdict,
+                f"{readout_name(readout)}, {lds_name(lds)}",
+                f"{text} {capital(rest)}{'.' if rest else ''}".strip(),
             )
         )
     return found
@@ -71,11 +73,11 @@ def _against_chance(row: pd.Series, metric: str) -> tuple[str, str]:
     if not math.isfinite(value):
         return "bad", "No score could be computed."
     verdict, meaning = {
-        "above": ("good", "above chance ({}): the interval excludes it."),
+        "above": ("good", "above chance ({}): the interval excludes it, and guessing does not reach the score."),
         "below": ("bad", "below chance ({}): look for swapped labels or a biased split."),
-        "level": ("open", "not told apart from chance ({}): the interval includes it."),
+        "level": ("open", "not told apart from chance ({})."),
         "": ("open", "chance is {}, but without an interval nothing can be claimed."),
-    }[against_chance(low, high, chance)]
+    }[against_chance(row)]
     score = f"{percent(value)} % {metric_name(metric)} {interval(low, high)}"
     return verdict, f"{score}, {meaning.format(percent(chance) + ' %')}"
 

@@ -63,8 +63,15 @@ class ResultTable:
 
 
 def metrics_of(scores: pd.DataFrame | None) -> list[str]:
-    """Metrics in a score table, the headline (accuracy where it is there) first."""
-    return [] if scores is None or scores.empty else ordered(scores["metric"], METRICS)
+    """Metrics in a score table, the headline first: accuracy, or balanced accuracy where classes are unequal."""
+    if scores is None or scores.empty:
+        return []
+    found = ordered(scores["metric"], METRICS)
+    chance = scores.groupby("metric")["chance"].mean()
+    if {"accuracy", "balanced_accuracy"} <= set(found) and chance["accuracy"] > chance["balanced_accuracy"] + 0.01:
+        found.remove("balanced_accuracy")
+        found.insert(0, "balanced_accuracy")
+    return found
 
 
 def result_table(scores: pd.DataFrame, metric: str) -> ResultTable:
@@ -95,15 +102,23 @@ def result_table(scores: pd.DataFrame, metric: str) -> ResultTable:
 
 def cell(row: pd.Series, best: float = math.nan) -> Cell:
     """A row of the score table as a cell."""
+    value, low, high = (float(row[name]) for name in ("value", "low", "high"))
+    return Cell(percent(value), interval(low, high), against_chance(row), value == best)
+
+
+def against_chance(row: pd.Series) -> str:
+    """'above', 'below', 'level', or '' where a bound is not known.
+
+    The interval must leave chance out, and the score the band of those who guess (chance_low, chance_high) where the
+    table has one: few subjects who err alike make an interval narrow.
+    """
     value, low, high, chance = (float(row[name]) for name in ("value", "low", "high", "chance"))
-    return Cell(percent(value), interval(low, high), against_chance(low, high, chance), value == best)
-
-
-def against_chance(low: float, high: float, chance: float) -> str:
-    """'above', 'below', 'level', or '' where a bound is not known."""
     if not all(map(math.isfinite, (low, high, chance))):
         return ""
-    return "above" if low > chance else "below" if high < chance else "level"
+    least, most = float(row.get("chance_low", math.nan)), float(row.get("chance_high", math.nan))
+    if low > chance and not value <= most:
+        return "above"
+    return "below" if high < chance and not value >= least else "level"
 
 
 def test_rows(tests: pd.DataFrame | None, metric: str) -> list[tuple[str, ...]]:

@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import os
+import pickle
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -67,7 +68,7 @@ def save_checkpoint(
 def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, spec: ModelSpec) -> int:
     """Restore the newest undamaged checkpoint and return the step to go on with; 0 if there is none.
 
-    Raises BadInput: the checkpoint is of another architecture.
+    Raises BadInput: the checkpoint is of another architecture, or holds more than numbers (nothing of it runs).
     """
     for path in _candidates(folder):
         content = path.read_bytes()
@@ -76,7 +77,10 @@ def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optim
         if hashlib.sha256(content).hexdigest()[:16] != match[2]:
             log.warning("%s is damaged; going back to the checkpoint before it", path)
             continue
-        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        try:
+            state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError:
+            raise BadInput(path, "content", "objects that a checkpoint never holds", "tensors and numbers") from None
         expect_spec(path, json.loads(state["spec"]), spec)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from mdjpt_platform import __version__
 from mdjpt_platform.config import Config, content_hash, parse
 from mdjpt_platform.data.plan import Row
 from mdjpt_platform.errors import BadInput, MdjptError
-from mdjpt_platform.tracking import MetricSink, open_sinks
+from mdjpt_platform.tracking import MetricSink, open_sinks, read_jsonl
 from mdjpt_platform.tracking.names import tracking_uri
 from mdjpt_platform.train.checkpoint import write_atomic
 from mdjpt_platform.train.context import Context
@@ -73,9 +74,18 @@ def pretrain(config: Config) -> Pretrained:
     with _Watching(folder / METRICS, total, config.exec.progress):
         run = _with_ray if config.exec.engine == "ray" else _alone
         trained = run(config, prepared, folder, identity)
+    trained = replace(trained, last=_last_epoch(folder / METRICS))
     write_atomic(result, json.dumps(asdict(trained), indent=1).encode())
     shutil.rmtree(folder / "ray", ignore_errors=True)
     return Pretrained(folder, identity, trained, True)
+
+
+def _last_epoch(path: Path) -> dict[str, float]:
+    """Means over the last epoch of the log, which also holds what was trained before an interruption."""
+    records = [record for record in read_jsonl(path) if record["epoch"] is not None]
+    final = [record for record in records if record["epoch"] == max(r["epoch"] for r in records)]
+    names = [name for name in (final[0] if final else ()) if "/" in name]
+    return {name: sum(record[name] for record in final) / len(final) for name in names}
 
 
 def _describe(config: Config, folder: Path, identity: str, fingerprints: dict[str, str]) -> None:
@@ -105,6 +115,7 @@ def _logs(config: Config, folder: Path, identity: str, rank: int) -> Callable[[i
 
 
 def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str) -> Trained:
+    import ray
     import ray.train
     from ray.train.torch import TorchTrainer
 
@@ -112,6 +123,9 @@ def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str) -
     from mdjpt_platform.runtime import connect
 
     connect(config.exec)
+    need, there = config.exec.workers * config.exec.cpus_per_worker, ray.cluster_resources().get("CPU", 0)
+    if need > there and config.exec.address is None and "RAY_ADDRESS" not in os.environ:
+        raise BadInput("configuration", "exec.workers", f"{need:g} CPUs wanted", f"at most the {there:g} here")
     total = config.run.train.epochs * config.run.train.steps
     gpu = config.exec.gpu
     trainer = TorchTrainer(

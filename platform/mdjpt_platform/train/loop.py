@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -35,15 +35,21 @@ class Trained:
     weights_sha256: str
     steps: int
     resumed_at: int
-    last: dict[str, float]
-    """Means over the last epoch."""
+    last: dict[str, float] = field(default_factory=dict)
+    """Means over the last epoch, read from the log when all is done."""
 
 
 def new_model(run: RunConfig) -> MdJPT:
-    """Initial weights: a function of the run's seed alone, whatever was drawn before."""
+    """Initial weights: a function of the run's seed alone, whatever was drawn before.
+
+    Raises BadInput: no such encoder.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        return MdJPT(run.model)
+        try:
+            return MdJPT(run.model)
+        except ValueError as error:
+            raise BadInput("configuration", "model", run.model, error) from None
 
 
 def share(run: RunConfig, world: int) -> int:
@@ -97,8 +103,7 @@ def train(
                 if context.rank == 0:
                     save_checkpoint(folder / CHECKPOINTS, step + 1, model, optimiser, run.model, keep)
                 context.report(epoch, _mean(epoch_values))
-                if step + 1 < total:
-                    epoch_values = []
+                epoch_values = []
         digest = save_model(folder, model) if context.rank == 0 else ""
         if context.rank == 0:
             for name in ("model.json", "model.safetensors"):
@@ -107,7 +112,7 @@ def train(
     finally:
         episodes.close()
         log.close(status)
-    return Trained(digest, total, start, _mean(epoch_values))
+    return Trained(digest, total, start)
 
 
 def _values(losses: Losses) -> dict[str, float]:

@@ -97,7 +97,13 @@ def build() -> Callable[..., MdJPT]:
 @pytest.fixture
 def settings() -> Callable[..., EvaluateConfig]:
     def make(**changes: Any) -> EvaluateConfig:
-        base: dict[str, Any] = {"folds": 2, "batch": 4, "bootstrap": 200, "probe": ProbeConfig(epochs=3)}
+        base: dict[str, Any] = {
+            "folds": 2,
+            "batch": 4,
+            "bootstrap": 200,
+            "probe": ProbeConfig(epochs=3),
+            "stimulus_folds": 0,
+        }
         return EvaluateConfig(**base | changes)
 
     return make

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mdjpt_platform.errors import BadInput
@@ -69,3 +70,10 @@ def test_stimulus_folds_refuse_what_cannot_be_held_out(toy, window):
         stimulus_folds(table, 2, 0)
     with pytest.raises(BadInput, match="1 fold"):
         stimulus_folds(table, 1, 0)
+
+
+def test_held_out_sets_are_balanced_where_every_class_reaches_every_set():
+    rows = [(f"{label}{number}", label) for label in ("negative", "positive") for number in range(4)]
+    table = pd.DataFrame([{"row": at, "stimulus": name, "label": label} for at, (name, label) in enumerate(rows)])
+    for held in stimulus_folds(table, 3, seed=0):
+        assert sum(name.startswith("negative") for name in held) == sum(name.startswith("positive") for name in held)

@@ -15,7 +15,7 @@ from mdjpt_platform.report import TargetInputs
 from mdjpt_platform.report.console import print_results
 from mdjpt_platform.report.scalp import flat_positions
 from mdjpt_platform.report.summary import findings
-from mdjpt_platform.report.tables import against_chance, result_table
+from mdjpt_platform.report.tables import against_chance, metrics_of, result_table
 from mdjpt_platform.report.wording import (
     METHODS,
     READOUTS,
@@ -77,10 +77,33 @@ def test_an_untested_control_is_no_win() -> None:
     assert found.verdict == "open" and "Not tested against the untrained encoder" in found.text
 
 
-def test_chance_is_excluded_only_strictly() -> None:
-    assert [against_chance(*x) for x in ((0.6, 0.7, 0.5), (0.3, 0.4, 0.5), (0.5, 0.6, 0.5), (0.4, math.nan, 0.5))] == [
-        "above", "below", "level", "",
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("low", "high", "band", "verdict"),
+    [
+        (0.6, 0.7, (0.4, 0.6), "above"),
+        (0.3, 0.4, (0.4, 0.6), "below"),
+        (0.5, 0.6, (0.4, 0.5), "level"),
+        (0.6, 0.7, (0.3, 0.7), "level"),
+        (0.3, 0.4, (0.3, 0.7), "level"),
+        (0.6, 0.7, None, "above"),
+        (0.4, math.nan, None, ""),
+    ],
+)
+def test_chance_is_left_only_strictly_and_beyond_the_guessers(
+    low: float, high: float, band: tuple[float, float] | None, verdict: str
+) -> None:
+    row = {"value": (low + high) / 2, "low": low, "high": high, "chance": 0.5}
+    if band is not None:
+        row |= {"chance_low": band[0], "chance_high": band[1]}
+    assert against_chance(pd.Series(row)) == verdict
+
+
+def test_balanced_accuracy_leads_where_classes_are_unequal() -> None:
+    scores = one_score(0.6, 0.8, 0.01, 0.1).scores
+    assert scores is not None
+    both = pd.concat([scores.assign(chance=0.75), scores.assign(metric="balanced_accuracy", chance=0.5)])
+    assert metrics_of(both)[0] == "balanced_accuracy"
+    assert metrics_of(both.assign(chance=0.5))[0] == "accuracy"
 
 
 def test_rows_that_lack_a_method_keep_their_columns() -> None:

@@ -1,0 +1,123 @@
+"""Windows cut from a store, ahead of time and in order, without ever being overwritten while they are held."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mdjpt_platform.config import Config
+from mdjpt_platform.data.episode import Episode, assemble, cut, prefetch
+from mdjpt_platform.data.plan import Row, windows_per_side
+from mdjpt_platform.train.prepared import Prepared, open_stores, prepare_plan
+
+
+@pytest.fixture
+def prepared(tiny: Config) -> Prepared:
+    return prepare_plan(tiny.run, open_stores(tiny, tiny.run.sources, verify=False))
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left() -> Iterator[None]:
+    yield
+    assert "episodes" not in [thread.name for thread in threading.enumerate()]
+
+
+def ahead(prepared: Prepared, rows: Iterator[Row], held: int = 1) -> Iterator[Episode]:
+    return prefetch(rows, prepared.stores, prepared.length, windows_per_side(prepared.plan), held)
+
+
+def equal(one: Episode, other: Episode) -> bool:
+    return one.windows.keys() == other.windows.keys() and all(
+        torch.equal(one.windows[name], other.windows[name]) for name in one.windows
+    )
+
+
+def test_windows_are_the_samples_of_the_trials(prepared: Prepared) -> None:
+    row = prepared.plan.row(3, 1)
+    episode = assemble(row, prepared.stores, prepared.length)
+    for name, draw in row.draws.items():
+        store, length, windows = prepared.stores[name], prepared.length[name], episode.windows[name]
+        count = len(draw.start)
+        assert windows.shape == (2 * count, len(store.channels), length) and windows.dtype == torch.float32
+        for i in range(count):
+            for place, trial in ((i, draw.a[i]), (i + count, draw.b[i])):
+                expected = store.signal(int(trial))[draw.start[i] : draw.start[i] + length].T
+                assert torch.equal(windows[place], torch.from_numpy(expected.copy()))
+
+
+def test_cut_fills_given_memory(prepared: Prepared) -> None:
+    draw, store = prepared.plan.row(0, 0).draws["one"], prepared.stores["one"]
+    memory = torch.full((2 * len(draw.start) + 3, 320, len(store.channels)), 7.0)
+    found = cut(store, draw, 320, memory)
+    assert found.data_ptr() == memory.data_ptr() and torch.equal(found, cut(store, draw, 320))
+    assert (memory[len(found) :] == 7).all()
+
+
+def test_torn_pair_is_impossible(prepared: Prepared) -> None:
+    episode = assemble(prepared.plan.row(0, 0), prepared.stores, prepared.length)
+    with pytest.raises(ValueError, match="one: episode of 7 windows for a plan row of 8"):
+        replace(episode, windows=episode.windows | {"one": episode.windows["one"][:7]})
+
+
+def test_prefetched_episodes_are_those_assembled(prepared: Prepared) -> None:
+    for number, episode in enumerate(ahead(prepared, prepared.plan.rows(0, 6))):
+        expected = prepared.plan.row(number // 4, number % 4)
+        assert (episode.row.step, episode.row.slot) == (expected.step, expected.slot)
+        assert equal(episode, assemble(expected, prepared.stores, prepared.length))
+    assert number == 23
+
+
+@pytest.mark.parametrize("held", [1, 4])
+def test_held_episodes_are_not_overwritten(prepared: Prepared, held: int) -> None:
+    kept: list[Episode] = []
+    for episode in ahead(prepared, prepared.plan.rows(0, 8), held):
+        kept = [*kept, episode][-held:]
+        time.sleep(0.01)  # lets the thread run as far ahead as it may
+        for one in kept:
+            assert equal(one, assemble(one.row, prepared.stores, prepared.length))
+
+
+def test_memory_is_reused(prepared: Prepared) -> None:
+    places = [episode.windows["one"].data_ptr() for episode in ahead(prepared, prepared.plan.rows(0, 10))]
+    assert len(set(places)) < 8 < len(places)
+
+
+def test_error_on_the_thread_is_raised_in_its_place(prepared: Prepared) -> None:
+    def rows() -> Iterator[Row]:
+        yield from prepared.plan.rows(0, 1)
+        raise OSError("the disk is gone")
+
+    seen = []
+    with pytest.raises(OSError, match="the disk is gone"):
+        for episode in ahead(prepared, rows()):
+            seen.append(episode.row.slot)
+    assert seen == [0, 1, 2, 3]
+
+
+def test_row_that_does_not_fit_is_raised_too(prepared: Prepared) -> None:
+    row = prepared.plan.row(0, 0)
+    outside = Row(0, 0, {n: replace(draw, start=draw.start + 10_000) for n, draw in row.draws.items()})
+    with pytest.raises(ValueError, match="broadcast"):
+        next(ahead(prepared, iter([outside])))
+
+
+def test_leaving_early_ends_the_thread(prepared: Prepared) -> None:
+    episodes = ahead(prepared, prepared.plan.rows(0, 1000))
+    next(episodes)
+    assert "episodes" in [thread.name for thread in threading.enumerate()]
+    episodes.close()  # type: ignore[attr-defined]
+
+
+def test_nothing_to_do(prepared: Prepared) -> None:
+    assert list(ahead(prepared, iter(()))) == []
+
+
+def test_to_a_device_keeps_the_row(prepared: Prepared) -> None:
+    episode = assemble(prepared.plan.row(0, 0), prepared.stores, prepared.length)
+    moved = episode.to(torch.device("cpu"))
+    assert moved.row is episode.row and equal(moved, episode)

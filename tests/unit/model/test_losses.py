@@ -1,0 +1,160 @@
+"""Both alignments against slow formulas, their invariances and their gradients."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import reference
+from mdjpt_model.losses import FORMS, Slots, alignment, centroids, chance_contrast, covariance, inter_subject_contrast
+
+
+def unit(rows: int, width: int = 16) -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.randn(rows, width, dtype=torch.float64), dim=1)
+
+
+@pytest.mark.parametrize("rows", [4, 10, 30])
+@pytest.mark.parametrize("temperature", [0.07, 1.0])
+def test_contrast_equals_the_formula(rows: int, temperature: float) -> None:
+    z = unit(rows)
+    torch.testing.assert_close(inter_subject_contrast(z, temperature), reference.contrast(z, temperature))
+
+
+@pytest.mark.parametrize(("rows", "level"), [(30, 3.37), (40, 3.66), (48, 3.85), (56, 4.01), (80, 4.37)])
+def test_equal_embeddings_are_at_chance(rows: int, level: float) -> None:
+    found = inter_subject_contrast(unit(1).expand(rows, -1))
+    assert found.item() == pytest.approx(chance_contrast(rows)) == pytest.approx(math.log(rows - 1))
+    assert found.item() == pytest.approx(level, abs=0.005)
+
+
+def test_perfect_pairs_have_no_loss() -> None:
+    z = torch.eye(8, dtype=torch.float64).repeat(2, 1)
+    assert inter_subject_contrast(z).item() < 1e-4
+
+
+def test_partner_is_half_the_batch_away() -> None:
+    z = unit(5)
+    aligned = inter_subject_contrast(torch.cat([z, z]))
+    shifted = inter_subject_contrast(torch.cat([z, z.roll(1, 0)]))
+    assert aligned < shifted
+
+
+@pytest.mark.parametrize("rows", [0, 2, 5, 31])
+def test_contrast_refuses_odd_or_too_few_rows(rows: int) -> None:
+    with pytest.raises(ValueError, match=f"even number of at least 4 windows, found {rows}"):
+        inter_subject_contrast(torch.randn(rows, 8))
+
+
+def test_contrast_of_low_precision_is_computed_in_float32() -> None:
+    z = unit(10).bfloat16()
+    assert inter_subject_contrast(z).dtype == torch.float32
+    torch.testing.assert_close(inter_subject_contrast(z), inter_subject_contrast(z.float()))
+
+
+def test_covariance_is_that_of_torch() -> None:
+    latent = torch.randn(3, 4, 6, 20) + 5
+    found = covariance(latent)
+    for b in range(3):
+        for f in range(4):
+            torch.testing.assert_close(found[b, f], torch.cov(latent[b, f]), rtol=1e-5, atol=1e-5)
+
+
+def test_zero_diagonal_drops_the_variances_alone() -> None:
+    latent = torch.randn(2, 3, 6, 20)
+    kept, dropped = covariance(latent), covariance(latent, diagonal="zero")
+    assert torch.equal(dropped.diagonal(dim1=-2, dim2=-1), torch.zeros(2, 3, 6))
+    assert torch.equal(dropped, kept - torch.diag_embed(kept.diagonal(dim1=-2, dim2=-1)))
+
+
+def test_scrambled_covariance_knows_no_channels() -> None:
+    latent, order = torch.randn(2, 3, 6, 20, dtype=torch.float64), torch.tensor([2, 0, 5, 1, 4, 3])
+    for form, follows in (("channel", True), ("scrambled", False)):
+        moved = covariance(latent[:, :, order], form)
+        same = covariance(latent, form)[:, :, order][..., order]
+        assert torch.allclose(moved, same) is follows
+    correlated = torch.randn(2, 3, 1, 200) + 0.1 * torch.randn(2, 3, 6, 200)
+    off = ~torch.eye(6, dtype=torch.bool)
+    true, scrambled = covariance(correlated)[..., off], covariance(correlated, "scrambled")[..., off]
+    assert true.min() > 0.5 and scrambled.abs().mean() < 0.2
+
+
+def test_scrambled_covariance_is_a_swap_undone_by_a_reshape() -> None:
+    latent = torch.randn(1, 1, 3, 4, dtype=torch.float64)
+    x = latent[0, 0] - latent[0, 0].mean(1, keepdim=True)
+    rows = x.T.flatten().reshape(3, 4)
+    torch.testing.assert_close(covariance(latent, "scrambled")[0, 0], rows @ rows.T / 3)
+
+
+@pytest.mark.parametrize(("form", "diagonal"), [("time", "keep"), ("channel", "drop")])
+def test_covariance_names_what_is_valid(form: str, diagonal: str) -> None:
+    with pytest.raises(ValueError, match=r"valid: (channel, scrambled|keep, zero)"):
+        covariance(torch.randn(2, 2, 2, 5), form, diagonal)
+
+
+def test_centroids_are_means_of_each_side() -> None:
+    latent = torch.randn(8, 3, 4, 15, dtype=torch.float64)
+    expected = torch.stack([reference.centroid(latent[:4]), reference.centroid(latent[4:])])
+    torch.testing.assert_close(centroids(latent), expected)
+
+
+def centres(count: int = 6) -> torch.Tensor:
+    return centroids(torch.randn(2 * count, 3, 4, 15, dtype=torch.float64), sides=count)
+
+
+def test_forms_equal_the_formula() -> None:
+    gamma, owner = centres(), torch.tensor([0, 0, 1, 1, 2, 2])
+    torch.testing.assert_close(alignment(gamma), reference.alignment(gamma))
+    torch.testing.assert_close(alignment(gamma, "moments"), reference.alignment(gamma, squared=True))
+    means = torch.stack([gamma[owner == c].mean(0) for c in range(3)])
+    torch.testing.assert_close(alignment(gamma, "corpus", owner), reference.alignment(means))
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_loss_of_a_sum_of_packs_is_that_of_the_whole(form: str) -> None:
+    """What processes do: each packs its own, the packs are summed."""
+    gamma, owner = centres(), torch.tensor([0, 0, 1, 1, 2, 2])
+    packed = torch.zeros(())
+    for mine in (torch.tensor([4, 1]), torch.tensor([0, 2, 3, 5])):
+        slots = Slots(mine, owner[mine], 6, 3)
+        packed = packed + FORMS[form].pack(gamma[mine], slots)
+    torch.testing.assert_close(FORMS[form].loss(packed, slots, 3), alignment(gamma, form, owner))
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_order_of_centroids_does_not_matter(form: str) -> None:
+    gamma, owner, order = centres(), torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([4, 0, 5, 2, 1, 3])
+    torch.testing.assert_close(alignment(gamma[order], form, owner[order]), alignment(gamma, form, owner))
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_gradient_of_the_forms(form: str) -> None:
+    gamma, owner = centres().requires_grad_(), torch.tensor([0, 0, 1, 1, 2, 2])
+    assert torch.autograd.gradcheck(lambda g: alignment(g, form, owner), gamma)
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_coincident_centroids_have_a_finite_gradient(form: str) -> None:
+    gamma = centres(1).repeat(4, 1, 1, 1).requires_grad_()
+    loss = alignment(gamma, form, torch.tensor([0, 0, 1, 1]))
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-9)
+    assert gamma.grad is not None and torch.isfinite(gamma.grad).all()
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_near_centroids_keep_their_digits_in_float32(form: str) -> None:
+    gamma = 100 + 1e-2 * torch.randn(4, 3, 4, 4, dtype=torch.float64)
+    owner = torch.tensor([0, 0, 1, 1])
+    torch.testing.assert_close(
+        alignment(gamma.float(), form, owner).double(),
+        alignment(gamma.float().double(), form, owner),
+        rtol=1e-4,
+        atol=0,
+    )
+
+
+def test_gradient_of_contrast_and_centroids() -> None:
+    assert torch.autograd.gradcheck(inter_subject_contrast, unit(6, 5).requires_grad_())
+    assert torch.autograd.gradcheck(centroids, torch.randn(4, 2, 3, 6, dtype=torch.float64).requires_grad_())
