@@ -88,18 +88,24 @@ def write_tiny(store: Path, config: Config) -> None:
     from mdjpt_platform.preprocess.recipe import resolve
     from mdjpt_platform.store import TrialRow, write_store
 
+    def row(corpus: str, subject: int, stimulus: int) -> TrialRow:
+        return TrialRow(
+            corpus=corpus,
+            subject=f"{subject:02d}",
+            session=1,
+            trial=stimulus + 1,
+            stimulus=str(stimulus + 1),
+            play_order=stimulus + 1,
+            label=("negative", "positive")[stimulus % 2],
+            samples=1,
+        )
+
+    recipe = resolve(config.run.recipe)
     for name, cap in CAPS.items():
-        trials = [
-            (
-                TrialRow(corpus=name, subject=f"{subject:02d}", session=1, trial=stimulus + 1,
-                         stimulus=str(stimulus + 1), play_order=stimulus + 1, label=("negative", "positive")[stimulus % 2], samples=1),
-                signal(name, subject, stimulus),
-            )
-            for subject in range(SUBJECTS[name])
-            for stimulus in range(4)
-        ]  # fmt: skip
-        write_store(store, name, config.run.corpora[name], resolve(config.run.recipe), trials, channels=cap, rate=125.0,
-                    labels=("negative", "positive"))  # fmt: skip
+        shown = [(subject, stimulus) for subject in range(SUBJECTS[name]) for stimulus in range(4)]
+        trials = [(row(name, *one), signal(name, *one)) for one in shown]
+        labels = ("negative", "positive")
+        write_store(store, name, config.run.corpora[name], recipe, trials, channels=cap, rate=125.0, labels=labels)
 
 
 @pytest.fixture(scope="session")
