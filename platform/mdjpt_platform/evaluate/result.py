@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from mdjpt_platform.atomic import replacing, write_atomic
 
 SCORES = (
     "target", "method", "readout", "lds", "metric", "value", "low", "high",
@@ -61,33 +60,17 @@ def write_result(result: TargetResult, folder: Path) -> None:
 
     Each file appears whole or not at all, results.json last: where it is, the others are.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     for name in ("scores", "subjects", "embedding"):
         write_table(getattr(result, name), folder / f"{name}.parquet")
     for name, tree in (("confusion", _plain(result.confusion)), ("results", result.to_json())):
         text = json.dumps(tree, indent=1, allow_nan=False)
-        _replace(folder / f"{name}.json", partial(_write_text, text=text))
+        write_atomic(folder / f"{name}.json", text.encode())
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """A Parquet file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, partial(table.to_parquet, index=False))
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(beside)
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    with replacing(path) as file:
+        table.to_parquet(file, index=False)
 
 
 def _plain(value: Any) -> Any:

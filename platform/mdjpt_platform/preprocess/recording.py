@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mdjpt_platform import __version__
+from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.config import Frozen, StepConfig, content_hash
 from mdjpt_platform.corpora.base import Corpus, Recording, Trial
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.preprocess import montage, signals, statistics, steps
 from mdjpt_platform.store.read import file_sha256
 from mdjpt_platform.store.schema import FORMAT, SignalFile, Source, TrialRow
-from mdjpt_platform.store.write import new_draft, publish, save_signal, write_bytes
+from mdjpt_platform.store.write import new_draft, publish, save_signal
 
 RESULT, SIGNAL = "result.json", "signal.npy"
 BAD_FILE = (MdjptError, OSError, ValueError, RuntimeError, LookupError, EOFError, ArithmeticError)
@@ -204,7 +205,7 @@ def _save(folder: Path, recording: Recording, cut: _Cut, key: str, inputs: dict[
     try:
         entry = save_signal(draft / SIGNAL, (signal for _, signal in cut.trials), (offset, len(state.names)))
         result = Prepared(channels=state.names, rate=state.rate, signal=entry, source=source, rows=tuple(rows))
-        write_bytes(draft / RESULT, result.model_dump_json().encode())
+        write_atomic(draft / RESULT, result.model_dump_json().encode())
         publish(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)  # gone already unless something failed

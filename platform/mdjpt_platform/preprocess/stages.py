@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.config import CorpusConfig, StepConfig
 from mdjpt_platform.corpora.base import Corpus, Recording
 from mdjpt_platform.errors import BadInput, MdjptError
@@ -29,7 +30,7 @@ from mdjpt_platform.preprocess.recording import (
 from mdjpt_platform.preprocess.steps import STEPS
 from mdjpt_platform.store.read import open_store
 from mdjpt_platform.store.schema import MANIFEST, SIGNALS, Manifest, SignalFile
-from mdjpt_platform.store.write import WRITABLE, new_draft, unwritable, write_bytes
+from mdjpt_platform.store.write import WRITABLE, new_draft, unwritable
 
 WORK, DIGESTS, LOCK = ".work", "inputs.json", "lock"
 
@@ -116,7 +117,7 @@ def _round(plan: Plan, each: Each, recordings: Sequence[Recording], known: Mappi
         digests |= json.loads(outcome.digests)
     if digests != task.digests:
         try:
-            write_bytes(plan.work / DIGESTS, json.dumps(digests, sort_keys=True).encode())
+            write_atomic(plan.work / DIGESTS, json.dumps(digests, sort_keys=True).encode())
         except OSError as error:
             raise unwritable(plan.work, error) from None
     return outcomes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.errors import MdjptError
 from mdjpt_platform.report.figures import loss_curves, score_plot
 from mdjpt_platform.report.inputs import ReportInputs, TargetLike
@@ -84,16 +84,9 @@ def build_report(inputs: ReportInputs, out: str | Path) -> Path:
     """
     out = Path(out)
     page = render(inputs)
-    beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(out)
+        write_atomic(out, page.encode())
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise MdjptError(f"{out}: the report cannot be written: {error.strerror or error}") from None
     return out
 

@@ -33,8 +33,9 @@ def results(targets: Sequence[TargetLike]) -> Group:
         shown = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
         for column in ("read-out", "smoothing"):
             shown.add_column(column)
-        for column in (*table.methods, "chance"):
-            shown.add_column(escape(column), justify="right")
+        for column in table.methods:
+            shown.add_column(escape(column), justify="right", min_width=len("[97.5–100.0]"))
+        shown.add_column("chance", justify="right")
         for row in table.rows:
             if row.first and row is not table.rows[0]:
                 shown.add_section()

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mdjpt_platform import __version__
+from mdjpt_platform.atomic import replacing, write_atomic
 from mdjpt_platform.config import CorpusConfig, StepConfig
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.store.schema import (
@@ -50,46 +51,26 @@ class _Hashing:
         return self.file.write(data)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Put `data` at `path` so that a reader sees the old file or the new one, never a part."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def save_signal(path: Path, parts: Iterable[NDArray[np.float32]], shape: tuple[int, int]) -> SignalFile:
     """Write trials one after another as one float32 .npy of `shape` [samples, channels]; bounded by one part.
 
     Raises ValueError: the parts do not add up to `shape`.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     rows = 0
-    try:
-        with partial.open("wb") as file:
-            out = _Hashing(file)
-            header = io.BytesIO()
-            np.lib.format.write_array_header_1_0(
-                header, {"descr": "<f4", "fortran_order": False, "shape": tuple(map(int, shape))}
-            )
-            out.write(header.getvalue())
-            for part in parts:
-                if part.ndim != 2 or part.shape[1] != shape[1]:
-                    raise ValueError(f"{path.name}: a part of shape {part.shape} in a signal of {shape[1]} channels")
-                rows += part.shape[0]
-                out.write(np.ascontiguousarray(part, dtype="<f4").data.cast("B"))
-            if rows != shape[0]:
-                raise ValueError(f"{path.name}: {rows} samples written, {shape[0]} announced")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file:
+        out = _Hashing(file)
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "<f4", "fortran_order": False, "shape": tuple(map(int, shape))}
+        )
+        out.write(header.getvalue())
+        for part in parts:
+            if part.ndim != 2 or part.shape[1] != shape[1]:
+                raise ValueError(f"{path.name}: a part of shape {part.shape} in a signal of {shape[1]} channels")
+            rows += part.shape[0]
+            out.write(np.ascontiguousarray(part, dtype="<f4").data.cast("B"))
+        if rows != shape[0]:
+            raise ValueError(f"{path.name}: {rows} samples written, {shape[0]} announced")
     return SignalFile(sha256=out.sha.hexdigest(), bytes=out.bytes, shape=shape)
 
 
@@ -134,8 +115,8 @@ def finish_store(draft: Path, final: Path, rows: Iterable[TrialRow], **facts: An
     pq.write_table(table, buffer)
     index = buffer.getvalue()
     manifest = Manifest(index=hashlib.sha256(index).hexdigest(), version=__version__, **facts)
-    write_bytes(draft / INDEX, index)
-    write_bytes(draft / MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")
+    write_atomic(draft / INDEX, index)
+    write_atomic(draft / MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")
     publish(draft, final)
     return manifest
 

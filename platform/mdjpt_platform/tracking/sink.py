@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.errors import BadInput, MdjptError
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -127,14 +128,7 @@ class JsonlSink:
         kept = b"".join(_line(record) for record in records)
         if kept == whole:
             return
-        fresh = self.path.with_name(self.path.name + ".part")
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        try:
-            _write_all(handle, kept)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        os.replace(fresh, self.path)
+        write_atomic(self.path, kept)
 
 
 class Tee:

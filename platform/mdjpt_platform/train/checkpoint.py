@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import pickle
 import re
 from dataclasses import asdict
@@ -23,24 +22,11 @@ from torch import nn
 
 from mdjpt_model.model import MdJPT
 from mdjpt_model.spec import ModelSpec
+from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.errors import BadInput
 
 _NAME = re.compile(r"step-(\d{8})-([0-9a-f]{16})\.pt")
 log = logging.getLogger(__name__)
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` or leave it as it is, whatever happens."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def save_checkpoint(

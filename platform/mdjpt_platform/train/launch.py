@@ -17,12 +17,12 @@ import yaml
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mdjpt_platform import __version__
+from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.config import Config, content_hash, parse
 from mdjpt_platform.data.plan import Row
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.tracking import MetricSink, open_sinks, read_jsonl
 from mdjpt_platform.tracking.names import tracking_uri
-from mdjpt_platform.train.checkpoint import write_atomic
 from mdjpt_platform.train.context import Context
 from mdjpt_platform.train.loop import Trained, local_rows, share, train
 from mdjpt_platform.train.prepared import Prepared, open_stores, prepare_plan

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mdjpt_platform import atomic
 from mdjpt_platform.config import ProbeConfig
 from mdjpt_platform.errors import BadInput
-from mdjpt_platform.evaluate import progress, readout, result
+from mdjpt_platform.evaluate import progress, readout
 from mdjpt_platform.evaluate.metrics import METRICS, chance_levels
 from mdjpt_platform.evaluate.readout import Features, predict, predict_across
 from mdjpt_platform.evaluate.result import SCORES, write_result
@@ -299,11 +300,10 @@ def test_nan_is_null_and_a_failed_write_leaves_nothing(toy, build, run_of, tmp_p
     assert json.loads((tmp_path / "results.json").read_text())["scores"][0]["value"] is None
     before = (tmp_path / "results.json").read_bytes()
 
-    def full(path, text):
-        path.write_bytes(b"half")
+    def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(result, "_write_text", full)
+    monkeypatch.setattr(atomic.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_result(found, tmp_path)
     assert (tmp_path / "results.json").read_bytes() == before
