@@ -52,7 +52,9 @@ def _token() -> Finding:
     if mode == "disabled":
         return Finding("Ray token", False, "authentication is switched off", "unset RAY_AUTH_MODE")
     cure = "`ray get-auth-token --generate`, and the same token on every node and where jobs are submitted"
-    return Finding("Ray token", there, "present" if there else "none; a private Ray makes one by itself", cure)
+    needed = bool(os.environ.get("RAY_ADDRESS"))
+    found = "present" if there else "none" if needed else "none yet; a private Ray makes one by itself"
+    return Finding("Ray token", there or not needed, found, cure)
 
 
 def _ray() -> Finding:

@@ -117,9 +117,10 @@ def evaluate(config: Config) -> int:
         raise BadInput("configuration", "targets", "none", "corpora to evaluate on")
     _prepare_missing(config, run.targets)
     folder = trained_folder(config)
-    trained = load_model(folder, run.model)
-    models: dict[str, nn.Module | None] = {"trained": trained}
-    models |= {name: new_model(run).eval() if name == "random" else None for name in run.evaluate.controls}
+    device = "cuda" if config.exec.gpu else "cpu"
+    models: dict[str, nn.Module | None] = {"trained": load_model(folder, run.model).to(device)}
+    for control in run.evaluate.controls:
+        models[control] = new_model(run).eval().to(device) if control == "random" else None
     stores = open_stores(config, tuple(dict.fromkeys((*run.targets, *run.sources))), verify=True)
     sources: dict[str, WindowStore] = {name: stores[name] for name in run.sources}
     results = []

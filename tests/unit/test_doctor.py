@@ -64,6 +64,8 @@ def test_authentication_switched_off_is_not_well(
 def test_token_is_found_and_never_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert finding("Ray token").ok
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "nowhere")
+    assert finding("Ray token").ok and "makes one by itself" in finding("Ray token").found
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
     assert not finding("Ray token").ok and "get-auth-token --generate" in finding("Ray token").cure
     monkeypatch.setenv("RAY_AUTH_TOKEN", "very-secret")
     assert finding("Ray token").ok
