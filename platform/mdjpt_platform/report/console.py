@@ -30,12 +30,19 @@ def results(targets: Sequence[TargetLike]) -> Group:
             continue
         table = result_table(target.scores, metrics[0])
         title = f"{name}: {table.metric}, % [95 % interval over subjects]"
-        shown = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+        shown = Table(
+            title=escape(title),
+            box=box.SIMPLE_HEAD,
+            title_justify="left",
+            title_style="bold",
+            pad_edge=False,
+            collapse_padding=True,
+        )
         for column in ("read-out", "smoothing"):
             shown.add_column(column)
         for column in table.methods:
             shown.add_column(escape(column), justify="right", min_width=len("[97.5–100.0]"))
-        shown.add_column("chance", justify="right")
+        shown.add_column("chance", justify="right", min_width=len("chance"))
         for row in table.rows:
             if row.first and row is not table.rows[0]:
                 shown.add_section()
