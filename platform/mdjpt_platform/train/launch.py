@@ -8,12 +8,14 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 import yaml
+from filelock import FileLock, Timeout
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mdjpt_platform import __version__
@@ -71,8 +73,8 @@ def pretrain(config: Config) -> Pretrained:
 
         initialise(uri, config.exec.experiment, Path(config.exec.runs).resolve() / "mlartifacts")
     total = config.run.train.epochs * config.run.train.steps
-    with _Watching(folder / METRICS, total, config.exec.progress):
-        run = _with_ray if config.exec.engine == "ray" else _alone
+    run = _with_ray if config.exec.engine == "ray" else _alone
+    with _alone_in(folder), _Watching(folder / METRICS, total, config.exec.progress):
         trained = run(config, prepared, folder, identity)
     trained = replace(trained, last=_last_epoch(folder / METRICS))
     write_atomic(result, json.dumps(asdict(trained), indent=1).encode())
@@ -80,10 +82,25 @@ def pretrain(config: Config) -> Pretrained:
     return Pretrained(folder, identity, trained, True)
 
 
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Raises MdjptError: another process trains this very run now. A process that dies lets go of the lock."""
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        raise MdjptError(f"{folder}: another process is training this run; wait for it or end it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _last_epoch(path: Path) -> dict[str, float]:
     """Means over the last epoch of the log, which also holds what was trained before an interruption."""
-    records = [record for record in read_jsonl(path) if record["epoch"] is not None]
-    final = [record for record in records if record["epoch"] == max(r["epoch"] for r in records)]
+    records = read_jsonl(path)
+    last = max((record["epoch"] for record in records), default=None)
+    final = [record for record in records if record["epoch"] == last]
     names = [name for name in (final[0] if final else ()) if "/" in name]
     return {name: sum(record[name] for record in final) / len(final) for name in names}
 

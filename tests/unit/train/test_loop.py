@@ -297,3 +297,13 @@ def test_store_changed_under_a_run_is_another_run(tiny: Config, tmp_path: Path) 
         BadInput, match=r"store of one: found nothing, expected prepared data: run `mdjpt prepare` first"
     ):
         pretrain(one)
+
+
+def test_one_process_trains_a_run(tiny: Config, unbroken: Pretrained) -> None:
+    from filelock import FileLock
+
+    folder = Path(tiny.exec.runs) / unbroken.folder.name
+    folder.parent.mkdir(parents=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")), pytest.raises(MdjptError, match="another process"):
+        pretrain(altered(tiny, train=SHORT))
+    assert pretrain(altered(tiny, train=SHORT)).trained.weights_sha256 == unbroken.trained.weights_sha256
