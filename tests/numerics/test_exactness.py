@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -56,7 +55,7 @@ def process(rank: int, world: int, tree: dict[str, Any], rendezvous: str, out: s
         context_module._Sum.backward = staticmethod(lambda ctx, gradient: gradient)
     found = gradients(parse(tree), Context(rank, world))
     if rank == 0:
-        Path(out).write_bytes(pickle.dumps(found))
+        torch.save(found, out)
     distributed.barrier()
     distributed.destroy_process_group()
 
@@ -65,7 +64,7 @@ def spread(config: Config, world: int, folder: Path, broken: bool = False) -> Fo
     """Run `world` real gloo processes; what rank 0 found (DDP leaves the same gradients everywhere)."""
     tree = {**config.run.model_dump(mode="json"), "exec": config.exec.model_dump(mode="json")}
     double = torch.get_default_dtype() == torch.float64
-    out, meet = folder / f"{world}{broken}{double}.pkl", folder / f"meet{world}{broken}{double}"
+    out, meet = folder / f"{world}{broken}{double}.pt", folder / f"meet{world}{broken}{double}"
     spawn = multiprocessing.get_context("spawn")
     started = [
         spawn.Process(target=process, args=(rank, world, tree, str(meet), str(out), broken, double))
@@ -76,7 +75,8 @@ def spread(config: Config, world: int, folder: Path, broken: bool = False) -> Fo
     for one in started:
         one.join(240)
         assert one.exitcode == 0
-    return pickle.loads(out.read_bytes())
+    total, aligned, gradient = torch.load(out, weights_only=True)
+    return total, aligned, gradient
 
 
 def largest_difference(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> float:

@@ -46,7 +46,7 @@ def config(folder: Path, seed: int, permute: bool, subjects: tuple[str, ...]) ->
         "model": MODEL,
         "optim": {"lr": 0.01},
         "contrast": {"temperature": 0.1},
-        "train": {"epochs": 1, "steps": 110},
+        "train": {"epochs": 1, "steps": 300},
         "exec": {"engine": "local", "threads": 1, "mlflow": "off", "progress": False}
         | {name: str(path) for name, path in places.items()},
     }
@@ -73,9 +73,9 @@ def before_and_after(folder: Path, seed: int, permute: bool) -> tuple[float, flo
     return contrast(new_model(known.run), unseen), contrast(trained, unseen)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, 3, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 4, 5))])
 def test_contrast_of_unseen_pairs_falls_only_where_subjects_share_what_they_see(tmp_path: Path, seed: int) -> None:
-    """Measured: aligned 2.7 -> 0.8 and 1.2, permuted 2.9 -> 3.1 and 3.3; chance is 2.83."""
+    """Measured, seeds 0-5: aligned 0.2-1.7, permuted 2.9-3.4; chance is 2.83. Seed 3 learns slowest of the six."""
     before, aligned = before_and_after(tmp_path, seed, permute=False)
     _, permuted = before_and_after(tmp_path, seed, permute=True)
     assert before > CHANCE - 0.3, "initial weights know nothing"

@@ -64,15 +64,6 @@ class Content:
     phases: Array
 
 
-DEMO: dict[str, Simulation] = {
-    "sim-a": Simulation("sim-a", "seed", 8, (1, 2, 3, 4, 5, 6, 7, 8, 9), seconds=24.0),
-    "sim-b": Simulation("sim-b", "faced", 12, (1, 4, 7, 13, 14, 15, 17, 20, 23), seconds=24.0),
-    "sim-c": Simulation("sim-c", "deap", 12, (1, 2, 11, 12, 21, 22, 31, 32), seconds=24.0),
-}
-"""The default demonstration; every corpus' stimuli are balanced over three (sim-c: two) classes of valence."""
-DEMO_LABELS = {"sim-a": "default", "sim-b": "valence", "sim-c": "default"}
-
-
 def simulate(
     layout: str,
     folder: str | Path,
@@ -126,9 +117,8 @@ def write(plan: Simulation, folder: str | Path, *, progress: bool = True) -> Pat
     return folder
 
 
-def corpus_config(plan: Simulation, labels: str | None = None) -> CorpusConfig:
+def corpus_config(plan: Simulation, labels: str = "default") -> CorpusConfig:
     """The configuration under which the readers accept a simulated corpus."""
-    labels = labels or DEMO_LABELS.get(plan.name, "default")
     facts = FactsConfig(stimuli=plan.stimuli, sessions=plan.sessions, seconds=plan.seconds)
     return CorpusConfig.model_validate({"layout": plan.layout, "labels": labels, "facts": facts})
 

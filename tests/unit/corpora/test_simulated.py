@@ -15,8 +15,8 @@ from scipy.signal import butter, sosfiltfilt
 
 from corpora_cases import SMALL, listed, microvolts, read, refused, small, small_config
 from mdjpt_platform.corpora.simulated import (
-    DEMO,
     PUBLISHED,
+    Simulation,
     balanced,
     contents_seen,
     corpus_config,
@@ -58,14 +58,14 @@ def agreement(found: dict[str, np.ndarray]) -> tuple[float, float]:
 def faced(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, tuple[Path, Any, dict[str, np.ndarray]]]:
     """Six subjects and six stimuli: as they are, and permuted."""
     root, made = tmp_path_factory.mktemp("faced"), {}
-    plan = replace(DEMO["sim-b"], subjects=6, stimuli=balanced("faced", 6), seconds=20.0)
+    plan = Simulation("sim-b", "faced", 6, balanced("faced", 6), seconds=20.0)
     for permuted in (False, True):
         about = replace(plan, permute_stimuli=permuted)
         folder = write(about, root / str(permuted), progress=False)
         made[permuted] = (
             folder,
             json.loads((folder / "truth.json").read_text()),
-            envelopes(folder, corpus_config(about)),
+            envelopes(folder, corpus_config(about, "valence")),
         )
     return made
 
@@ -168,11 +168,8 @@ def test_refusals(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_demo_is_balanced() -> None:
-    for plan in DEMO.values():
-        scheme = corpus_config(plan).labels
-        assert scheme in ("default", "valence")
-    assert balanced("seed", 9) == DEMO["sim-a"].stimuli
+def test_numbers_are_balanced_over_classes() -> None:
+    assert balanced("seed", 9) == tuple(range(1, 10))
     assert balanced("faced", 6) == (1, 4, 13, 14, 17, 20)
     assert balanced("deap", 4) == (1, 2, 21, 22)
 
