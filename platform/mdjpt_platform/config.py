@@ -44,11 +44,36 @@ class SimulateConfig(Frozen):
     permute: bool = Field(False, description="negative control: equal stimulus ids show different contents")
 
 
+class MappingConfig(Frozen):
+    """What the columns of a lab's own table of trials mean (layouts `bids` and `folder`)."""
+
+    source: Literal["events", "participants"] = Field(
+        "events", description="label from the rows of events.tsv (or trials.csv), or from participants.tsv"
+    )
+    label: str = Field("trial_type", description="column that holds the label")
+    stimulus: str = Field("stimulus", description="column that is equal for two trials iff the same thing was shown")
+    classes: tuple[str, ...] = Field((), description="class names in order of their code; the layout's if absent")
+    values: dict[str, str] = Field(default_factory=dict, description="value of the label column -> class; others as is")
+    valence: str = Field("valence", description="column of valence ratings, if there is one")
+    arousal: str = Field("arousal", description="column of arousal ratings, if there is one")
+    scale: tuple[float, float] = Field((-1.0, 1.0), description="lowest and highest rating; brought to -1..1")
+
+    @model_validator(mode="after")
+    def _scale_rises(self) -> MappingConfig:
+        if self.scale[0] >= self.scale[1]:
+            raise ValueError("scale: the lowest rating comes first")
+        return self
+
+
 class CorpusConfig(Frozen):
     """One corpus of the run."""
 
     layout: str = Field(description="how the files lie on disk: a key of corpora.CORPORA")
     labels: str = Field("default", description="label scheme, one of the layout's")
+    affect: Literal["unified", "measured", "emod"] = Field(
+        "unified", description="table of valence and arousal for trials without ratings of their own"
+    )
+    mapping: MappingConfig | None = Field(None, description="columns of a data set of one's own (bids, folder)")
     subjects: tuple[str, ...] | None = Field(None, description="only these subjects; all if absent")
     facts: FactsConfig = Field(FactsConfig(), description="where this copy differs from the published corpus")
     simulate: SimulateConfig | None = Field(

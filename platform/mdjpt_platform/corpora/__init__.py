@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mdjpt_platform.corpora import bids, deap, eegmat, faced, feis, seed, ssvep_exo
 from mdjpt_platform.corpora.affect import AFFECT, affect_of
-from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Trial
+from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Stimulus, Trial, classes_of
 
 CORPORA: dict[str, Corpus] = {
     "seed": seed.CORPUS,
@@ -19,4 +19,15 @@ CORPORA: dict[str, Corpus] = {
     "feis": feis.CORPUS,
 }
 
-__all__ = ["AFFECT", "CORPORA", "Corpus", "Facts", "Recording", "Segment", "Trial", "affect_of"]
+__all__ = [
+    "AFFECT",
+    "CORPORA",
+    "Corpus",
+    "Facts",
+    "Recording",
+    "Segment",
+    "Stimulus",
+    "Trial",
+    "affect_of",
+    "classes_of",
+]

@@ -7,6 +7,10 @@ No data set publishes one table for all the words used here. These values follow
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+from mdjpt_platform.corpora.base import Plane
+
 AFFECT: dict[str, tuple[float, float]] = {
     "neutral": (0.0, -0.4),
     "happy": (0.75, 0.5),
@@ -24,6 +28,16 @@ AFFECT: dict[str, tuple[float, float]] = {
 }
 
 VALENCE_CLASSES = ("negative", "neutral", "positive")
+
+
+def plane(words: Iterable[str]) -> Plane:
+    """The part of the unified table that a corpus needs."""
+    return {word: AFFECT[word] for word in words}
+
+
+def on_grid(cells: Mapping[str, tuple[int, int]]) -> Plane:
+    """EMOD's cells 0..8 (EMOD, AAAI 2026: 9 x 9 grid of valence and arousal) in [-1, 1]."""
+    return {word: ((v - 4) / 4, (a - 4) / 4) for word, (v, a) in cells.items()}
 
 
 def affect_of(label: str | None) -> tuple[float | None, float | None]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import mne
 
 from mdjpt_platform.corpora import reading
-from mdjpt_platform.corpora.affect import VALENCE_CLASSES, affect_of, valence_class
+from mdjpt_platform.corpora.affect import AFFECT, VALENCE_CLASSES, plane, valence_class
 from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Trial
 from mdjpt_platform.corpora.edf import check_whole
 from mdjpt_platform.corpora.faced import EMOTIONS
@@ -37,14 +37,17 @@ FACTS = Facts(
     title="BIDS",
     channels=(),
     rate=0.0,
+    recorded=0.0,
     subjects=0,
     sessions=0,
-    stimuli=0,
+    shown=(),
     unit="as channels.tsv says",
     labels={"default": VALENCE_CLASSES, "emotions": EMOTIONS},
     licence="the data set's own",
     obtain="any EEG data set in BIDS, e.g. from https://openneuro.org",
     citation="Pernet et al. 2019, Sci. Data 6:103, doi 10.1038/s41597-019-0104-8",
+    tested="layout",
+    affect={"unified": plane(AFFECT)},
 )
 """Empty or zero: not a fact of the layout, the files tell."""
 
@@ -141,7 +144,7 @@ def _trials(
         label = reading.in_scheme(valence_class(word) if config.labels == "default" else word, config, FACTS)
         valence, arousal = (
             usual if row.get(column) in (None, *ABSENT) else _number(events, row, column)
-            for column, usual in zip(("valence", "arousal"), affect_of(word), strict=True)
+            for column, usual in zip(("valence", "arousal"), reading.place(word, config, FACTS), strict=True)
         )
         stop = min(start + seconds, length)
         trials.append(Trial(position, row["stimulus"], position, label, valence, arousal, start, stop))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdjpt_platform.corpora import reading
-from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Trial
+from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Stimulus, Trial
 from mdjpt_platform.corpora.pickles import load_arrays
 from mdjpt_platform.errors import BadInput
 
@@ -49,9 +49,10 @@ FACTS = Facts(
     title="DEAP",
     channels=EEG,
     rate=RATE,
+    recorded=512.0,
     subjects=32,
     sessions=1,
-    stimuli=40,
+    shown=tuple(Stimulus(str(k), "positive" if k <= 20 else "negative", SECONDS) for k in range(1, 41)),
     unit="uV",
     labels={
         "default": ("negative", "positive"),
@@ -62,6 +63,7 @@ FACTS = Facts(
     licence="signed end-user licence, academic research",
     obtain="apply at http://www.eecs.qmul.ac.uk/mmv/datasets/deap, unpack data_preprocessed_python.zip in the folder",
     citation="Koelstra et al. 2012, IEEE Trans. Affect. Comput. 3(1):18-31, doi 10.1109/T-AFFC.2011.15",
+    tested="layout",
 )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import mne
 
 from mdjpt_platform.corpora import reading
-from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Trial
+from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Stimulus, Trial
 from mdjpt_platform.corpora.edf import check_whole
 from mdjpt_platform.errors import BadInput
 
@@ -31,14 +31,16 @@ FACTS = Facts(
         f"EEG {site}" for site in reading.words("Fp1 Fp2 F3 F4 F7 F8 T3 T4 C3 C4 T5 T6 P3 P4 O1 O2 Fz Cz Pz")
     ),
     rate=RATE,
+    recorded=500.0,
     subjects=36,
     sessions=1,
-    stimuli=len(CONDITIONS),
+    shown=tuple(Stimulus(label, label, None) for label in CONDITIONS.values()),
     unit="uV",
     labels={"default": tuple(CONDITIONS.values())},
     licence="ODC-BY-1.0",
     obtain="https://physionet.org/content/eegmat/1.0.0/",
     citation="Zyma et al. 2019, Data 4(1):14, doi 10.3390/data4010014",
+    tested="real",
 )
 
 

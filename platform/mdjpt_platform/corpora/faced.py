@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdjpt_platform.corpora import reading
-from mdjpt_platform.corpora.affect import VALENCE_CLASSES, affect_of, valence_class
-from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Trial
+from mdjpt_platform.corpora.affect import VALENCE_CLASSES, plane, valence_class
+from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Stimulus, Trial
 from mdjpt_platform.corpora.pickles import load_arrays
 from mdjpt_platform.errors import BadInput
 
@@ -31,19 +31,29 @@ SECONDS = 30.0
 EMOTIONS = ("anger", "disgust", "fear", "sadness", "neutral", "amusement", "inspiration", "joy", "tenderness")
 STIMULUS_EMOTION = tuple(e for e in EMOTIONS for _ in range(4 if e == "neutral" else 3))
 """Emotion of stimuli 1..28: three clips each, four neutral."""
+RATINGS: dict[str, tuple[float, float]] = {
+    "anger": (1.70, 4.67), "disgust": (1.64, 4.15), "fear": (1.57, 4.33), "sadness": (1.86, 3.27),
+    "neutral": (3.18, 1.41), "amusement": (4.23, 3.68), "inspiration": (4.79, 3.94), "joy": (4.37, 3.42),
+    "tenderness": (4.43, 3.41),
+}  # fmt: skip
+"""Mean valence and arousal (0-7) that the 123 subjects gave the clips of an emotion."""
+MEASURED = {word: (v / 3.5 - 1, a / 3.5 - 1) for word, (v, a) in RATINGS.items()}
 
 FACTS = Facts(
     title="FACED",
     channels=EEG,
     rate=RATE,
+    recorded=1000.0,
     subjects=123,
     sessions=1,
-    stimuli=28,
+    shown=tuple(Stimulus(str(k), emotion, SECONDS) for k, emotion in enumerate(STIMULUS_EMOTION, 1)),
     unit="uV",
     labels={"default": EMOTIONS, "valence": VALENCE_CLASSES, "binary": ("negative", "positive")},
     licence="Synapse terms; the BIDS copy nm000112 is CC-BY-4.0",
     obtain="https://doi.org/10.7303/syn50614194 (free account): Processed_data.zip, unpacked in the folder",
     citation="Chen et al. 2023, Sci. Data 10:740, doi 10.1038/s41597-023-02650-w",
+    tested="layout",
+    affect={"unified": plane(EMOTIONS), "measured": MEASURED},
 )
 
 
@@ -74,7 +84,13 @@ def read(recording: Recording) -> list[Segment]:
         emotion = STIMULUS_EMOTION[stimulus - 1]
         label = emotion if config.labels == "default" else valence_class(emotion)
         trial = Trial(
-            position, str(stimulus), position, reading.in_scheme(label, config, FACTS), *affect_of(emotion), 0.0, None
+            position,
+            str(stimulus),
+            position,
+            reading.in_scheme(label, config, FACTS),
+            *reading.place(emotion, config, FACTS),
+            0.0,
+            None,
         )
         segments.append(Segment(reading.raw_from_microvolts(row, FILE_CHANNELS, types, RATE), (trial,)))
     return segments

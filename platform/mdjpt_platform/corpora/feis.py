@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdjpt_platform.corpora import reading
-from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Trial
+from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Stimulus, Trial
 from mdjpt_platform.errors import BadInput
 
 if TYPE_CHECKING:
@@ -39,14 +39,16 @@ FACTS = Facts(
     title="FEIS fixation",
     channels=CHANNELS,
     rate=RATE,
+    recorded=256.0,
     subjects=21,
     sessions=1,
-    stimuli=len(PHONEMES) * REPEATS,
+    shown=tuple(Stimulus(f"{label}-{n}", label, SAMPLES / RATE) for label in PHONEMES for n in range(1, REPEATS + 1)),
     unit="uV",
     labels={"default": PHONEMES},
     licence="ODC-BY-1.0 (its readme adds: academic research, non-profit)",
     obtain="https://doi.org/10.5281/zenodo.3369178: articulators.zip of the subjects 01-21",
     citation="Wellington & Clayton 2019, FEIS v1.0, doi 10.5281/zenodo.3369178",
+    tested="real",
 )
 
 

@@ -77,10 +77,24 @@ def check_options(config: CorpusConfig, facts: Facts, *, sessions: bool = False,
     """Refuse a label scheme the layout lacks and overrides its files have no room for."""
     if config.labels not in facts.labels:
         raise BadInput(facts.title, "labels", config.labels, f"one of {', '.join(facts.labels)}")
+    if config.mapping is not None:
+        raise BadInput(facts.title, "mapping", "a table of one's own", "none: the layout says what its files mean")
+    check_affect(config, facts)
     if not sessions and config.facts.sessions not in (None, facts.sessions):
         raise BadInput(facts.title, "facts.sessions", config.facts.sessions, f"{facts.sessions}: a fact of the layout")
     if not seconds and config.facts.seconds is not None:
         raise BadInput(facts.title, "facts.seconds", config.facts.seconds, "none: the files tell their own length")
+
+
+def check_affect(config: CorpusConfig, facts: Facts) -> None:
+    """Refuse a table of valence and arousal that the corpus does not have."""
+    if config.affect != "unified" and config.affect not in facts.affect:
+        raise BadInput(facts.title, "affect", config.affect, f"one of unified, {', '.join(facts.affect)}")
+
+
+def place(word: str | None, config: CorpusConfig, facts: Facts) -> tuple[float | None, float | None]:
+    """(valence, arousal) of an emotion word in the chosen table; (None, None) where it has no place."""
+    return facts.affect.get(config.affect, {}).get(word or "", (None, None))
 
 
 def declared_stimuli(config: CorpusConfig, facts: Facts) -> tuple[int, ...]:

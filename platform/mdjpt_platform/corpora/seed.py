@@ -18,8 +18,8 @@ from scipy.io import loadmat, whosmat
 from scipy.io.matlab import MatReadError
 
 from mdjpt_platform.corpora import reading
-from mdjpt_platform.corpora.affect import VALENCE_CLASSES, affect_of
-from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Trial
+from mdjpt_platform.corpora.affect import VALENCE_CLASSES, plane
+from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Stimulus, Trial
 from mdjpt_platform.errors import BadInput
 
 if TYPE_CHECKING:
@@ -42,14 +42,20 @@ FACTS = Facts(
     title="SEED",
     channels=tuple(name for name in FILE_CHANNELS if name not in UNPLACED),
     rate=RATE,
+    recorded=1000.0,
     subjects=15,
     sessions=3,
-    stimuli=15,
+    shown=tuple(
+        Stimulus(str(k), VALENCE_CLASSES[label + 1], float(seconds))
+        for k, (label, seconds) in enumerate(zip(LABELS, SECONDS, strict=True), 1)
+    ),
     unit="uV",
     labels={"default": VALENCE_CLASSES},
     licence="signed agreement, non-commercial research",
     obtain="apply at https://bcmi.sjtu.edu.cn/home/seed, unpack so that Preprocessed_EEG/ lies in the folder",
     citation="Zheng & Lu 2015, IEEE Trans. Auton. Ment. Dev. 7(3):162-175, doi 10.1109/TAMD.2015.2431497",
+    tested="layout",
+    affect={"unified": plane(VALENCE_CLASSES)},
 )
 _KEY = re.compile(r"(?!_).*_eeg(\d+)")
 _DAMAGED = (MatReadError, ValueError, TypeError, LookupError, EOFError, OSError, NotImplementedError, zlib.error)
@@ -91,7 +97,7 @@ def read(recording: Recording) -> list[Segment]:
         types = ["misc" if channel in UNPLACED else "eeg" for channel in FILE_CHANNELS]
         raw = reading.raw_from_microvolts(values, FILE_CHANNELS, types, RATE)
         label = VALENCE_CLASSES[labels[position - 1] + 1]
-        valence, arousal = affect_of(label)
+        valence, arousal = reading.place(label, config, FACTS)
         trial = Trial(position, str(stimulus), position, label, valence, arousal, 0.0, float(seconds))
         segments.append(Segment(raw, (trial,)))
     return segments

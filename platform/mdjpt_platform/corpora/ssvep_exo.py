@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import mne
 
 from mdjpt_platform.corpora import reading
-from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Trial
+from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Stimulus, Trial
 from mdjpt_platform.corpora.fif import check_whole
 from mdjpt_platform.errors import BadInput
 
@@ -31,14 +31,18 @@ FACTS = Facts(
     title="SSVEP exoskeleton",
     channels=("Oz", "O1", "O2", "PO3", "POz", "PO7", "PO8", "PO4"),
     rate=RATE,
+    recorded=256.0,
     subjects=12,
     sessions=1,
-    stimuli=len(EVENT_LABEL) * REPEATS,
+    shown=tuple(
+        Stimulus(f"{label}-{n}", label, SECONDS) for label in EVENT_LABEL.values() for n in range(1, REPEATS + 1)
+    ),
     unit="V in the file, wrong by about a factor of a thousand",
     labels={"default": tuple(EVENT_LABEL.values())},
     licence="CC0-1.0",
     obtain="https://github.com/sylvchev/dataset-ssvep-exoskeleton, converted to FIF, one session a subject",
     citation="Kalunga, Chevallier & Barthelemy 2016, Neurocomputing 191:55-68, arXiv 1501.03227",
+    tested="real",
 )
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from mdjpt_platform.config import CorpusConfig, StepConfig
-from mdjpt_platform.corpora.base import Corpus
+from mdjpt_platform.corpora.base import Corpus, classes_of
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.preprocess.recording import SIGNAL, Prepared, code_version
 from mdjpt_platform.preprocess.statistics import affine
@@ -118,7 +118,7 @@ def assemble(
         channels=first.channels,
         rate=first.rate,
         unit=last.unit or "uV",
-        labels=facts.labels[config.labels],
+        labels=classes_of(facts, config),
         code=code_version(corpus),
         files={f"{SIGNALS}/{recording}.npy": files[recording] for recording in kept},
         recordings={recording: entry.source for recording, entry in kept.items()},

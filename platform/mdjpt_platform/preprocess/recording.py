@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from mdjpt_platform import __version__
 from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.config import Frozen, StepConfig, content_hash
-from mdjpt_platform.corpora.base import Corpus, Recording, Trial
+from mdjpt_platform.corpora.base import Corpus, Recording, Trial, classes_of
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.preprocess import montage, signals, statistics, steps
 from mdjpt_platform.store.read import file_sha256
@@ -83,6 +83,8 @@ class Outcome:
 
 def prepare_recording(recording: Recording, task: Task) -> Outcome:
     """Prepare a recording unless its result is there; an unusable recording is an Outcome, not an exception."""
+    if recording.problem:
+        return Outcome(recording.id, "failed", reason=recording.problem)
     digests: dict[str, str] = {}
     try:
         for name in recording.files:
@@ -161,8 +163,7 @@ class _Cut:
 
 
 def _prepare(recording: Recording, task: Task) -> _Cut:
-    schemes = task.corpus.facts.labels
-    labels = schemes.get(recording.options.labels, ())
+    labels = classes_of(task.corpus.facts, recording.options)
     with mne.utils.use_log_level("ERROR"):
         state = signals.begin(task.corpus.read(recording), recording.id, task.corpus.facts.channels)
         for step in task.recipe:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mdjpt_platform.config import Config, StepConfig
-from mdjpt_platform.corpora.base import Corpus
+from mdjpt_platform.corpora.base import Corpus, classes_of
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.preprocess.finalise import check_ids
 from mdjpt_platform.preprocess.recipe import resolve
@@ -93,9 +93,7 @@ def _plan(config: Config, name: str, recipe: tuple[StepConfig, ...], corpora: Ma
     if options.layout not in corpora:
         raise BadInput("run file", f"corpora.{name}.layout", repr(options.layout), f"one of: {', '.join(corpora)}")
     corpus = corpora[options.layout]
-    if options.labels not in corpus.facts.labels:
-        valid = ", ".join(corpus.facts.labels)
-        raise BadInput("run file", f"corpora.{name}.labels", repr(options.labels), f"one of: {valid}")
+    classes_of(corpus.facts, options)
     if name not in config.exec.raw:
         raise BadInput("run file", f"exec.raw.{name}", "nothing", "the folder of the raw recordings")
     raw = Path(config.exec.raw[name]).expanduser().absolute()

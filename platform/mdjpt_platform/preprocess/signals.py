@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import mne
 import numpy as np
@@ -42,6 +43,8 @@ class Signals:
     """Channels replaced, by trial number."""
     dropped: dict[int, str] = field(default_factory=dict)
     """Trials left out, with the reason."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What steps found and did, for the quality page: step name -> JSON values."""
 
 
 def begin(segments: Sequence[Segment], where: str, declared: Sequence[str] = ()) -> Signals:
