@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from layouts import LAYOUTS
 from mdjpt_platform.config import CorpusConfig, FactsConfig
 from mdjpt_platform.corpora import CORPORA
 from mdjpt_platform.corpora.base import Recording, Segment
@@ -40,6 +41,14 @@ def small(layout: str) -> Path:
     root = tempfile.TemporaryDirectory(prefix="mdjpt-corpora-")
     atexit.register(root.cleanup)
     return write(SMALL[layout], Path(root.name) / layout, progress=False)
+
+
+@cache
+def made(layout: str) -> tuple[Path, CorpusConfig]:
+    """Folder of files made to a published layout and the configuration that reads them; read only."""
+    root = tempfile.TemporaryDirectory(prefix="mdjpt-layout-")
+    atexit.register(root.cleanup)
+    return Path(root.name), LAYOUTS[layout](Path(root.name))
 
 
 def config(layout: str, labels: str = "default", subjects: tuple[str, ...] | None = None, **facts: Any) -> CorpusConfig:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from corpora_cases import SMALL, config, listed, read, real, small, small_config
+from corpora_cases import SMALL, config, listed, made, read, real, small, small_config
+from layouts import LAYOUTS
 from mdjpt_platform.config import CorpusConfig
 from mdjpt_platform.corpora import CORPORA, affect_of
 
@@ -17,7 +18,9 @@ FROM_FILES = ("bids",)
 
 
 def case(layout: str) -> tuple[Path, CorpusConfig]:
-    return (small(layout), small_config(layout)) if layout in SMALL else (real(layout), config(layout))
+    if layout in SMALL:
+        return small(layout), small_config(layout)
+    return made(layout) if layout in LAYOUTS else (real(layout), config(layout))
 
 
 @pytest.mark.parametrize("layout", list(CORPORA))
@@ -64,12 +67,14 @@ def test_segments_are_what_the_facts_say(layout: str) -> None:
         trials = [trial for segment in segments for trial in segment.trials]
         assert [t.trial for t in trials] == list(range(1, len(trials) + 1))
         assert len({t.stimulus for t in trials}) == len(trials)
+        declared = {s.id: s for s in facts.shown if s.session in (0, recording.session)}
+        assert layout in FROM_FILES or {t.stimulus for t in trials} <= set(declared)
         assert sorted(t.play_order for t in trials) == [t.trial for t in trials]
         assert {t.label for t in trials} <= {*facts.labels[options.labels], None}
         if layout in SMALL:
             assert {t.stimulus for t in trials} == {str(n) for n in SMALL[layout].stimuli}
         else:
-            assert len(trials) == facts.stimuli
+            assert layout in FROM_FILES or len(trials) == len(declared)
         for segment in segments:
             rate = segment.raw.info["sfreq"]
             eeg = tuple(
