@@ -40,6 +40,18 @@ def simulate(
 
 
 @app.command()
+def corpora(
+    layout: Annotated[str | None, typer.Argument(help="one layout in full", show_default=False)] = None,
+    folder: Annotated[Path | None, typer.Argument(help="hold your copy against the facts", show_default=False)] = None,
+    every: Annotated[bool, typer.Option("--every", help="open every recording, not only the first")] = False,
+) -> None:
+    """The public corpora this platform reads: facts, targets, what the readers were tested on."""
+    from mdjpt_platform import verbs
+
+    raise typer.Exit(verbs.corpora(layout, folder, every))
+
+
+@app.command()
 def prepare(run_file: RunFile, override: Override = None) -> None:
     """Raw recordings -> store; finished work is never repeated."""
     from mdjpt_platform import verbs

@@ -42,6 +42,37 @@ def simulate_corpus(
     print(yaml.safe_dump({"corpora": {name: {"layout": layout, "facts": facts}}, "exec": {"raw": {name: str(folder)}}}))
 
 
+def corpora(layout: str | None = None, folder: Path | None = None, every: bool = False) -> int:
+    """Print the corpora, or one in full, or how a folder differs from one (1 if it does)."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from mdjpt_platform.config import CorpusConfig
+    from mdjpt_platform.corpora import CORPORA
+    from mdjpt_platform.corpora.recount import differences, recount
+    from mdjpt_platform.report import catalogue
+
+    console = Console()
+    if layout is None:
+        console.print(catalogue.table(CORPORA))
+        return 0
+    if layout not in CORPORA:
+        raise BadInput("command line", "layout", repr(layout), f"one of: {', '.join(CORPORA)}")
+    corpus, config = CORPORA[layout], CorpusConfig(layout=layout)
+    if folder is None:
+        console.print(catalogue.details(layout, corpus.facts))
+        return 0
+    progress = Console(stderr=True)
+    found = recount(
+        corpus, config, folder, every=every,
+        follow=lambda some: track(some, "opening", console=progress, disable=not progress.is_terminal, transient=True),
+    )  # fmt: skip
+    wrong = differences(corpus.facts, config, found)
+    print(f"{folder}: {len(found.subjects)} subjects, {found.recordings} recordings, {found.opened} opened")
+    print("\n".join(wrong) if wrong else f"as declared for {corpus.facts.title}")
+    return 1 if wrong else 0
+
+
 def with_simulated(config: Config, names: Iterable[str]) -> Config:
     """Simulate what the run file asks for and is not there yet; the same run with all raw folders named."""
     from mdjpt_platform.corpora.simulated import Simulation, write
