@@ -185,6 +185,9 @@ class RunConfig(Frozen):
     corpora: dict[str, CorpusConfig] = Field(description="corpora by the name used in results")
     sources: tuple[str, ...] = Field(description="corpora to pre-train on")
     targets: tuple[str, ...] = Field((), description="corpora to evaluate on")
+    only: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="subjects of a source that take part in the pre-training; all if absent"
+    )
     recipe: str | tuple[StepConfig, ...] = Field("mdjpt", description="preset of preprocess.recipe, or steps")
     window: WindowConfig = Field(WindowConfig(), description="windows of the pre-training")
     model: ModelSpec = Field(default_factory=ModelSpec, description="architecture and switches")
@@ -205,6 +208,9 @@ class RunConfig(Frozen):
                 raise ValueError(f"{field}: a corpus is named twice: {', '.join(names)}")
         if not self.sources:
             raise ValueError("sources: name at least one corpus to pre-train on")
+        for name, subjects in self.only.items():
+            if name not in self.corpora or len(set(subjects)) < 2:
+                raise ValueError(f"only: {name!r}: {len(subjects)} subjects; a corpus and two subjects or more")
         for name in self.evaluate.windows:
             if name not in self.corpora:
                 raise ValueError(f"evaluate.windows: {name!r} is not among corpora: {', '.join(self.corpora)}")
@@ -212,7 +218,8 @@ class RunConfig(Frozen):
 
     def pretrain_identity(self) -> str:
         """Hash of what decides the weights: targets, read-outs, name and other corpora are left out."""
-        tree = self.model_dump(mode="json", exclude={"name", "targets", "evaluate", "corpora"})
+        tree = self.model_dump(mode="json", exclude={"name", "targets", "evaluate", "corpora", "only"})
+        tree["only"] = {n: list(self.only[n]) for n in self.sources if n in self.only}
         tree["corpora"] = {n: self.corpora[n].model_dump(mode="json") for n in self.sources}
         return content_hash(tree)
 
@@ -276,8 +283,8 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         raise BadInput(path, "run file", str(error).replace("\n", " "), "YAML") from None
     if not isinstance(tree, dict):
         raise BadInput(path, "run file", type(tree).__name__, "a mapping")
-    for override in overrides:
-        _override(tree, override)
+    for text in overrides:
+        override(tree, text)
     return parse(tree, path)
 
 
@@ -288,22 +295,25 @@ def parse(tree: dict[str, Any], where: object = "configuration") -> Config:
     try:
         return Config(run=RunConfig.model_validate(tree), exec=ExecConfig.model_validate(execution))
     except ValidationError as error:
-        first, *more = error.errors()
-        # of the branches of a union, the one that came furthest says what is wrong
-        first = max([first, *(e for e in more if e["loc"][:1] == first["loc"][:1])], key=lambda e: len(e["loc"]))
-        raise _bad_input(where, first, execution is not None and error.title == "ExecConfig") from None
+        in_exec = error.title == "ExecConfig"
+        raise first_error(where, error, ExecConfig if in_exec else RunConfig, "exec." if in_exec else "") from None
 
 
-def _override(tree: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
+def override(tree: dict[str, Any], text: str) -> None:
+    """Apply `a.b=c` to a tree, the value parsed as YAML. Raises BadInput: no '=', no YAML, a path through a value."""
+    key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise BadInput("--set", override, "no '='", "a.b=c")
+        raise BadInput("--set", text, "no '='", "a.b=c")
     try:
-        value = yaml.safe_load(text)
+        set_field(tree, key.strip(), yaml.safe_load(value))
     except yaml.YAMLError:
-        raise BadInput("--set", key, text, "a YAML value") from None
+        raise BadInput("--set", key, value, "a YAML value") from None
+
+
+def set_field(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value under `a.b` of a nested tree. Raises BadInput: the path leads through what is no mapping."""
     node: Any = tree
-    *parents, last = key.strip().split(".")
+    *parents, last = key.split(".")
     for part in parents:
         if node.get(part) is None:
             node[part] = {}
@@ -313,17 +323,21 @@ def _override(tree: dict[str, Any], override: str) -> None:
     node[last] = value
 
 
-def _bad_input(where: object, error: Any, in_exec: bool) -> BadInput:
-    location = [str(part) for part in error["loc"] if part != "str" and not str(part).startswith("tuple[")]
-    field = ".".join((["exec"] if in_exec else []) + location)
-    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        valid = _valid_keys(ExecConfig if in_exec else RunConfig, location[:-1])
+def first_error(where: object, error: ValidationError, root: type[BaseModel], prefix: str = "") -> BadInput:
+    """What pydantic says about a tree of `root`: one line with the field and, for unknown keys, the valid ones."""
+    first, *more = error.errors()
+    # of the branches of a union, the one that came furthest says what is wrong
+    first = max([first, *(e for e in more if e["loc"][:1] == first["loc"][:1])], key=lambda e: len(e["loc"]))
+    location = [str(part) for part in first["loc"] if part != "str" and not str(part).startswith("tuple[")]
+    field = (prefix + ".".join(location)).rstrip(".")
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        valid = _valid_keys(root, location[:-1])
         near = difflib.get_close_matches(location[-1], valid, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         return BadInput(where, field, "an unknown key", f"one of: {', '.join(valid)}{hint}")
-    found = error.get("input")
+    found: Any = first.get("input")
     shown = f"{type(found).__name__} with {', '.join(map(str, found))}" if isinstance(found, dict) else repr(found)
-    return BadInput(where, field or "run", shown, error["msg"].removeprefix("Value error, "))
+    return BadInput(where, field or "run", shown, first["msg"].removeprefix("Value error, "))
 
 
 def _valid_keys(node: Any, parents: list[str]) -> list[str]:

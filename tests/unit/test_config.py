@@ -26,6 +26,7 @@ FULL: dict[str, Any] = {
     "model": {"switches": {"spatial_relu": True}, "hidden": 16, "heads": 2},
     "optim": {"clip": 1.0},
     "evaluate": {"windows": {"three": {"seconds": 3.0}}},
+    "only": {"one": ["01", "02"]},
 }
 FULL["corpora"] = {
     name: {
@@ -33,6 +34,7 @@ FULL["corpora"] = {
         "subjects": ["01", "02"],
         "facts": {"stimuli": [1, 2, 3], "sessions": 2, "seconds": 20.0},
         "simulate": {"subjects": 4},
+        "mapping": {"classes": ["calm", "tense"], "values": {"1": "calm"}},
     }
     for name in ("one", "two", "three")
 }
@@ -258,7 +260,7 @@ def another(keys: Keys, value: Any) -> RunConfig:
     elif isinstance(value, str):
         candidates = [value + "x", *(word for word in WORDS if word != value)]
     elif isinstance(value, list):
-        candidates = [value[:-1], [*value, 5], [*value, "three"], [*value, "loso"]]
+        candidates = [value[:-1], [*value, 5], [*value, "three"], [*value, "loso"], value[::-1], [value[0], 9.0]]
     else:
         candidates = [{"ffn_prenorm": False}]
     for candidate in candidates:

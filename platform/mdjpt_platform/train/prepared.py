@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mdjpt_model.encoders import ENCODERS
 from mdjpt_platform.config import Config, RunConfig, WindowConfig
-from mdjpt_platform.data.plan import Plan, pairs
+from mdjpt_platform.data.plan import Pair, Plan, pairs
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.preprocess.recipe import resolve
 from mdjpt_platform.store import Store, open_store, store_folder
@@ -64,5 +64,19 @@ def prepare_plan(run: RunConfig, stores: dict[str, Store]) -> Prepared:
             need = (5 * run.model.attention_kernel - 1) * run.model.stride + run.model.patch
             raise BadInput("configuration", "window.seconds", f"{length[name]} samples at {store.rate:g} Hz",
                            f"at least {need} samples for the model's projector")  # fmt: skip
-        choices[name] = pairs(store.index, name, length[name], hop[name])
+        choices[name] = _among(pairs(store.index, name, length[name], hop[name]), run.only.get(name), store)
     return Prepared(stores, length, Plan(choices, hop, run.seed, run.train.episodes))
+
+
+def _among(found: tuple[Pair, ...], only: tuple[str, ...] | None, store: Store) -> tuple[Pair, ...]:
+    """Pairs whose two subjects are among the chosen ones."""
+    if only is None:
+        return found
+    absent = sorted(set(only) - set(store.index["subject"]))
+    kept = tuple(pair for pair in found if set(pair.subjects) <= set(only))
+    if absent or not kept:
+        name = store.manifest.corpus
+        raise BadInput(
+            "configuration", f"only.{name}", f"no {', '.join(absent)}" if absent else "no pair", "its subjects"
+        )
+    return kept
