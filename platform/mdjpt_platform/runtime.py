@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-from pathlib import Path
 
 import ray
 import ray.data
 import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-import mdjpt_model
-import mdjpt_platform
+from mdjpt_platform.code import sources
 from mdjpt_platform.config import ExecConfig
 from mdjpt_platform.errors import MdjptError
 
 LOOPBACK = "127.0.0.1"
-
-
-def sources() -> tuple[str, str]:
-    """Folders that the two packages were imported from, and a hash of every source file in them."""
-    digest = hashlib.sha256()
-    folders = []
-    for package in (mdjpt_platform, mdjpt_model):
-        folder = Path(str(package.__file__)).parent
-        folders.append(str(folder))
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return ", ".join(folders), digest.hexdigest()[:16]
 
 
 def connect(execution: ExecConfig) -> None:

@@ -53,9 +53,10 @@ def run_folder(config: Config, identity: str) -> Path:
     return Path(config.exec.runs).resolve() / f"{config.run.name}-{identity}"
 
 
-def pretrain(config: Config) -> Pretrained:
+def pretrain(config: Config, *, parent_run_id: str | None = None) -> Pretrained:
     """Pre-train, resume, or return the finished result of the same configuration on the same data.
 
+    `parent_run_id`: MLflow run, a study's, that this one's belongs under.
     Raises BadInput: stores, windows, pairs or worker count that do not fit; MdjptError: the training failed.
     """
     share(config.run, config.exec.workers if config.exec.engine == "ray" else 1)
@@ -75,7 +76,7 @@ def pretrain(config: Config) -> Pretrained:
     total = config.run.train.epochs * config.run.train.steps
     run = _with_ray if config.exec.engine == "ray" else _alone
     with _alone_in(folder), _Watching(folder / METRICS, total, config.exec.progress):
-        trained = run(config, prepared, folder, identity)
+        trained = run(config, prepared, folder, identity, parent_run_id)
     trained = replace(trained, last=_last_epoch(folder / METRICS))
     write_atomic(result, json.dumps(asdict(trained), indent=1).encode())
     shutil.rmtree(folder / "ray", ignore_errors=True)
@@ -116,22 +117,22 @@ def _describe(config: Config, folder: Path, identity: str, fingerprints: dict[st
     write_atomic(folder / "about.json", json.dumps(about, indent=1).encode())
 
 
-def _alone(config: Config, prepared: Prepared, folder: Path, identity: str) -> Trained:
+def _alone(config: Config, prepared: Prepared, folder: Path, identity: str, parent: str | None) -> Trained:
     if config.exec.threads is not None:
         torch.set_num_threads(config.exec.threads)
     total = config.run.train.epochs * config.run.train.steps
     device = torch.device("cuda" if config.exec.gpu else "cpu")
     context = Context(device=device)
     rows = local_rows(prepared, 0, 1, total)
-    logs = _logs(config, folder, identity, 0)
+    logs = _logs(config, folder, identity, 0, parent)
     return train(config.run, prepared, rows, folder, context, logs, config.exec.keep_checkpoints)
 
 
-def _logs(config: Config, folder: Path, identity: str, rank: int) -> Callable[[int], MetricSink]:
-    return lambda start: open_sinks(config, folder / METRICS, identity, start, rank)
+def _logs(config: Config, folder: Path, identity: str, rank: int, parent: str | None) -> Callable[[int], MetricSink]:
+    return lambda start: open_sinks(config, folder / METRICS, identity, start, rank, parent_run_id=parent)
 
 
-def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str) -> Trained:
+def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str, parent: str | None) -> Trained:
     import ray
     import ray.train
     from ray.train.torch import TorchTrainer
@@ -147,7 +148,7 @@ def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str) -
     gpu = config.exec.gpu
     trainer = TorchTrainer(
         cast(Any, _worker),  # the stubs are those of Train V1
-        train_loop_config={"config": _absolute(config), "folder": str(folder), "identity": identity},
+        train_loop_config={"config": _absolute(config), "folder": str(folder), "identity": identity, "parent": parent},
         datasets=dict(episodes(prepared.plan, 0, total)),
         dataset_config=whole(),
         scaling_config=ray.train.ScalingConfig(
@@ -213,7 +214,7 @@ def _worker(parameters: dict[str, Any]) -> dict[str, Any]:
     )
     prepared = prepare_plan(config.run, open_stores(config, config.run.sources, verify=False, staged=True))
     folder = Path(parameters["folder"])
-    logs = _logs(config, folder, parameters["identity"], context.rank)
+    logs = _logs(config, folder, parameters["identity"], context.rank, parameters["parent"])
 
     def rows(start: int) -> Iterator[Row]:
         return shard(start, context.rank, context.world, config.run.train.episodes)

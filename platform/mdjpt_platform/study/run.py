@@ -1,0 +1,152 @@
+"""A study from its file to its table: expand, leave out what the ledger holds, run the rest, gather."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mdjpt_platform.code import sources
+from mdjpt_platform.config import Config, ExecConfig
+from mdjpt_platform.study.grid import Cell, Size, expand, groups
+from mdjpt_platform.study.ledger import Entry, Ledger
+from mdjpt_platform.study.spec import StudyConfig, load_study
+from mdjpt_platform.train.prepared import open_stores, prepare_plan
+
+
+@dataclass(frozen=True)
+class Study:
+    """An expanded study and where it lies."""
+
+    config: StudyConfig
+    base: Config
+    cells: tuple[Cell, ...]
+    ledger: Ledger
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """What the ledger holds of its cells."""
+        return self.ledger.entries(self.cells)
+
+    def waiting(self) -> tuple[Cell, ...]:
+        """Cells that are not done: never run, or failed."""
+        entries = self.entries
+        return tuple(c for c in self.cells if c.key not in entries or entries[c.key].state != "done")
+
+    def table(self) -> pd.DataFrame:
+        """Scores of the finished cells by subject (`Ledger.table`)."""
+        return self.ledger.table(self.cells)
+
+
+def open_study(path: str | Path, overrides: Iterable[str] = (), *, ready: bool = True) -> Study:
+    """Read a study file and expand it; `ready`: the stores must be there (they are needed to tell most budgets).
+
+    Raises BadInput: as `load_study`, `expand` and, if `ready`, `open_stores` do.
+    """
+    config, base = load_study(path, overrides)
+    sizes = None
+    if config.budget != "steps" and ready:
+        names = config.pool.corpora if config.pool is not None else base.run.sources
+        sizes = sizes_of(base, names)
+    cells = expand(config, base, sizes)
+    folder = Path(base.exec.runs).resolve() / "studies" / f"{config.name}-{config.identity(base)}"
+    return Study(config, base, cells, Ledger(folder))
+
+
+def sizes_of(base: Config, names: tuple[str, ...]) -> dict[str, Size]:
+    """How much of each corpus there is at the base run's window. Raises BadInput: a store is missing, no pair."""
+    found = {}
+    for name, store in open_stores(base, names, verify=False).items():
+        plan = prepare_plan(base.run.model_copy(update={"only": {}}), {name: store}).plan
+        every = plan.pairs[name]
+        hours = store.index.groupby("subject")["samples"].sum() / store.rate / 3600
+        windows = sum(2 * len(pair.cuts) for pair in every) / len(every)
+        found[name] = Size(len(every), windows, {str(who): float(value) for who, value in hours.items()})
+    return found
+
+
+def run_study(study: Study, *, mixed_code: bool = False) -> Study:
+    """Run every cell that is not done, failed ones too. What ends stands in the ledger at once.
+
+    Raises BadInput: cells done by other sources (unless `mixed_code`), a store is missing; MdjptError: trials died.
+    """
+    base, ledger = study.base, study.ledger
+    if not mixed_code:
+        ledger.refuse_other_code(study.cells, sources()[1])
+    open_stores(
+        base, tuple(dict.fromkeys(n for c in study.cells for n in (*c.run.sources, *c.run.targets))), verify=True
+    )
+    ledger.describe({"study": study.config.model_dump(mode="json"), "base": base.run.model_dump(mode="json"),
+                     "cells": [cell.key for cell in study.cells]})  # fmt: skip
+    waiting = groups(study.waiting())
+    if not waiting:
+        return study
+    # imported late: PyTorch, MLflow and Ray are not for those who only look at a study
+    from mdjpt_platform.study.work import Group, run_group
+    from mdjpt_platform.tracking.mlflow import MlflowSink, initialise
+    from mdjpt_platform.tracking.names import tracking_uri
+
+    uri, sink = tracking_uri(base.exec), None
+    if uri is not None and initialise(uri, base.exec.experiment, Path(base.exec.runs).resolve() / "mlartifacts"):
+        sink = MlflowSink(uri, base.exec.experiment, study.config.name, study.ledger.folder.name)
+        sink.params(study.config.model_dump(mode="json"))
+        sink.tags({"mdjpt.study": study.config.name, "mdjpt.cells": str(len(study.cells))})
+    parent = sink.open() if sink is not None else None
+    execution = in_trial(base.exec)
+    packed = [Group(cells, execution, study.config.name, parent) for cells in waiting.values()]
+    status = "FAILED"
+    try:
+        if base.exec.engine == "ray":
+            from mdjpt_platform.study.tune import run_groups
+
+            run_groups(packed, ledger, base.exec)
+        else:
+            for group in packed:
+                run_group(group, ledger)
+        status = "FINISHED" if not study.waiting() else "FAILED"
+    finally:
+        if sink is not None:
+            sink.close(status)  # type: ignore[arg-type]
+    return study
+
+
+def in_trial(execution: ExecConfig) -> ExecConfig:
+    """How a cell is run inside a trial: paths that mean the same anywhere, one process unless it asks for more."""
+    from mdjpt_platform.tracking.names import tracking_uri
+
+    threads = execution.threads or max(1, int(execution.cpus_per_worker))
+    return execution.model_copy(
+        update={
+            "engine": "ray" if execution.workers > 1 and execution.engine == "ray" else "local",
+            "threads": threads,
+            "progress": False,
+            "store": str(Path(execution.store).resolve()),
+            "runs": str(Path(execution.runs).resolve()),
+            "mlflow": tracking_uri(execution) or "off",
+        }
+    )
+
+
+def summary(study: Study) -> list[str]:
+    """What a study is and how far it has come, one line each."""
+    entries = study.entries
+    states = [entry.state for entry in entries.values()]
+    pending = len(study.cells) - len(states)
+    lines = [
+        f"{study.config.name}: {len(study.cells)} cells in {len(groups(study.cells))} pre-trainings; "
+        f"{states.count('done')} done, {states.count('failed')} failed, {pending} to run -> {study.ledger.folder}"
+    ]
+    seconds = sorted(entry.seconds for entry in entries.values() if entry.state == "done")
+    if seconds and pending:
+        middle = seconds[len(seconds) // 2]
+        lines.append(f"a cell took {middle:.0f} s (median), so {pending * middle / 60:.0f} min of one process are left")
+    for entry in entries.values():
+        if entry.state == "failed":
+            lines.append(f"failed ({entry.attempts} attempts): {_place(entry)}: {entry.reason}")
+    return lines
+
+
+def _place(entry: Entry) -> str:
+    return ", ".join(f"{name} {value}" for name, value in entry.place.items() if name != "n_sources")

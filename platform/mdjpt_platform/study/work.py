@@ -1,0 +1,109 @@
+"""The cells of one pre-training, run here: train once, read out for every cell, enter each into the ledger."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from torch import nn
+
+from mdjpt_platform.code import sources
+from mdjpt_platform.config import Config, ExecConfig
+from mdjpt_platform.errors import MdjptError
+from mdjpt_platform.evaluate.run import evaluate_target
+from mdjpt_platform.evaluate.windows import WindowStore
+from mdjpt_platform.study.grid import Cell
+from mdjpt_platform.study.ledger import Ledger
+from mdjpt_platform.tracking.mlflow import MlflowSink
+from mdjpt_platform.tracking.names import tracking_uri
+from mdjpt_platform.train.checkpoint import load_model
+from mdjpt_platform.train.launch import pretrain
+from mdjpt_platform.train.loop import new_model
+from mdjpt_platform.train.prepared import open_stores
+
+EXPECTED = (MdjptError, OSError, RuntimeError, ValueError, ArithmeticError, LookupError)
+"""What a cell may fail of without the study ending: bad numbers, a full disk, memory. Defects of ours end it."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells that share a pre-training."""
+
+    cells: tuple[Cell, ...]
+    execution: ExecConfig
+    study: str
+    parent: str | None = None
+    """MLflow run of the study."""
+
+
+def run_group(group: Group, ledger: Ledger) -> int:
+    """Run the cells that are not done; returns how many failed. A failure is entered with its reason."""
+    code = sources()[1]
+    entries = ledger.entries(group.cells)
+    waiting = [cell for cell in group.cells if cell.key not in entries or entries[cell.key].state != "done"]
+    if not waiting:
+        return 0
+    began = time.perf_counter()
+    try:
+        done = pretrain(_config(group, waiting[0]), parent_run_id=group.parent)
+        share = (time.perf_counter() - began) / len(waiting)
+    except EXPECTED as error:
+        for cell in waiting:
+            ledger.failed(cell, f"pre-training: {_said(error)}", code=code)
+        return len(waiting)
+    failures = 0
+    for cell in waiting:
+        began = time.perf_counter()
+        try:
+            config = _config(group, cell)
+            stores = open_stores(config, tuple(dict.fromkeys((*cell.run.targets, *cell.run.sources))), verify=False)
+            table = _scores(cell, config, dict(stores.items()), done.folder)
+        except EXPECTED as error:
+            ledger.failed(cell, f"read-out: {_said(error)}", code=code)
+            failures += 1
+            continue
+        ledger.done(
+            cell, table, code=code, seconds=share + time.perf_counter() - began, encoder=done.folder.name,
+            stores={name: store.fingerprint for name, store in stores.items()},
+        )  # fmt: skip
+        _track(group, cell, config, table)
+    return failures
+
+
+def _config(group: Group, cell: Cell) -> Config:
+    return Config(run=cell.run.model_copy(update={"name": group.study}), exec=group.execution)
+
+
+def _scores(cell: Cell, config: Config, stores: dict[str, WindowStore], folder: Path) -> pd.DataFrame:
+    """Scores of the cell by subject: method, readout, lds, metric, subject, value."""
+    device = "cuda" if config.exec.gpu else "cpu"
+    models: dict[str, nn.Module | None] = {"trained": load_model(folder, cell.run.model).to(device)}
+    for control in cell.run.evaluate.controls:
+        models[control] = new_model(cell.run).eval().to(device) if control == "random" else None
+    (target,) = cell.run.targets
+    sources = {name: stores[name] for name in cell.run.sources}
+    result = evaluate_target(models, stores[target], cell.run, target, sources, progress=False)
+    return result.subjects
+
+
+def _track(group: Group, cell: Cell, config: Config, table: pd.DataFrame) -> None:
+    """One child run a cell: its place as parameters, mean scores as metrics. A dead server costs nothing but a line."""
+    uri = tracking_uri(config.exec)
+    if uri is None:
+        return
+    sink = MlflowSink(uri, config.exec.experiment, f"{group.study}/{cell.key}", cell.key, parent_run_id=group.parent)
+    sink.params({"study": group.study, "place": dict(cell.place)})
+    sink.tags({"mdjpt.cell": cell.key, "mdjpt.encoder": cell.encoder, "mdjpt.sources": sources()[1]})
+    keys = ["target", "method", "readout", "lds", "metric"]
+    means = table.groupby(keys)["value"].mean().dropna()
+    sink.log(
+        config.run.train.epochs * config.run.train.steps,
+        {f"score/{t}/{m}/{r}/lds_{lds}/{metric}": float(v) for (t, m, r, lds, metric), v in means.items()},
+    )
+    sink.close("FINISHED")
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, MdjptError) else f"{type(error).__name__}: {error}"
