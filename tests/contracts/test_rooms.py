@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 from pydantic import BaseModel
@@ -21,10 +22,12 @@ from pydantic import BaseModel
 from mdjpt_model import spec as specification
 from mdjpt_platform import config as configuration
 from mdjpt_platform.config import load
+from mdjpt_platform.study.grid import expand
+from mdjpt_platform.study.spec import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
 PLATFORM, MODEL, JOBS = ROOT / "platform" / "mdjpt_platform", ROOT / "mdjpt_model", ROOT / "jobs"
-WITH_RAY = {"runtime.py", "data/loader.py", "train/launch.py", "preprocess/run.py"}
+WITH_RAY = {"runtime.py", "data/loader.py", "train/launch.py", "preprocess/run.py", "study/tune.py"}
 WITH_MNE = ("corpora", "preprocess", "report")
 RUNS = sorted((JOBS / "runs").glob("*.yaml"))
 
@@ -123,6 +126,7 @@ def test_every_job_is_a_verb() -> None:
     from mdjpt_platform import cli
 
     verbs = {command.callback.__name__ for command in cli.app.registered_commands if command.callback}
+    verbs |= {str(group.name) for group in cli.app.registered_groups}
     assert {path.stem for path in files(JOBS)} <= verbs
 
 
@@ -175,8 +179,11 @@ def test_file_edits_no_path_and_no_environment_at_import(path: Path) -> None:
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
 def test_run_file_loads_and_has_its_twin(path: Path) -> None:
-    config = load(path)
-    assert config.run.sources
+    if "base" in yaml.safe_load(path.read_text(encoding="utf-8")):
+        study, base = load_study(path)
+        assert study.budget != "steps" or expand(study, base)
+    else:
+        assert load(path).run.sources
     name = path.stem
     twin = name.removesuffix("_smoke") if name.endswith("_smoke") else f"{name}_smoke"
     assert path.with_stem(twin).is_file(), f"{path.name} has no {twin}.yaml"
