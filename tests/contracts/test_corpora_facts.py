@@ -12,9 +12,10 @@ from corpora_cases import SMALL, config, listed, made, read, real, small, small_
 from layouts import LAYOUTS
 from mdjpt_platform.config import CorpusConfig
 from mdjpt_platform.corpora import CORPORA, affect_of
+from mdjpt_platform.corpora.reading import natural
 from mdjpt_platform.corpora.recount import differences, recount
 
-FROM_FILES = ("bids",)
+FROM_FILES = ("bids", "folder")
 """Layouts whose channels, rate and counts are no facts but stand in the files."""
 
 
@@ -48,7 +49,7 @@ def test_recordings_are_listed_in_order_and_travel(layout: str) -> None:
     root, options = case(layout)
     found = listed(root, options)
     assert found
-    keys = [(int(r.subject), r.session) for r in found]
+    keys = [(natural(r.subject), r.session) for r in found]
     assert keys == sorted(set(keys))
     for recording in found:
         assert recording.corpus == "corpus"

@@ -5,18 +5,62 @@ A new corpus is one file with a `CORPUS`, and one line in `CORPORA`.
 
 from __future__ import annotations
 
-from mdjpt_platform.corpora import bids, deap, eegmat, faced, feis, seed, ssvep_exo
+from mdjpt_platform.corpora import (
+    amigos,
+    bids,
+    deap,
+    deap_raw,
+    dreamer,
+    eegmat,
+    emoeeg_mc,
+    emoeeg_mc_raw,
+    faced,
+    faced_raw,
+    feis,
+    folder,
+    mahnob,
+    mdjpt_mat,
+    mdme,
+    mped,
+    seed,
+    seed_iv,
+    seed_raw,
+    seed_v,
+    seed_vii,
+    seed_vii_raw,
+    ssvep_exo,
+    thu_ep,
+)
 from mdjpt_platform.corpora.affect import AFFECT, affect_of
 from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Stimulus, Trial, classes_of
 
 CORPORA: dict[str, Corpus] = {
     "seed": seed.CORPUS,
+    "seed_raw": seed_raw.CORPUS,
+    "seed_iv": seed_iv.CORPUS,
+    "seed_v": seed_v.CORPUS,
+    "seed_vii": seed_vii.CORPUS,
+    "seed_vii_raw": seed_vii_raw.CORPUS,
+    "mped": mped.CORPUS,
+    **mdjpt_mat.CORPORA,
     "faced": faced.CORPUS,
     "deap": deap.CORPUS,
     "bids": bids.CORPUS,
     "ssvep_exo": ssvep_exo.CORPUS,
     "eegmat": eegmat.CORPUS,
     "feis": feis.CORPUS,
+    "dreamer": dreamer.CORPUS,
+    "amigos": amigos.CORPUS,
+    "thu_ep": thu_ep.CORPUS,
+    "mdme": mdme.CORPUS,
+    "folder": folder.CORPUS,
+    "faced_raw": faced_raw.CORPUS,
+    "deap_raw": deap_raw.CORPUS,
+    "mahnob": mahnob.CORPUS,
+    "emoeeg_mc_video": emoeeg_mc.VIDEO,
+    "emoeeg_mc_imagery": emoeeg_mc.IMAGERY,
+    "emoeeg_mc_raw_video": emoeeg_mc_raw.VIDEO,
+    "emoeeg_mc_raw_imagery": emoeeg_mc_raw.IMAGERY,
 }
 
 __all__ = [

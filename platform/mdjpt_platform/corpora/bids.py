@@ -1,28 +1,28 @@
-"""Any EEG data set in BIDS: `sub-*/[ses-*/]eeg/*_eeg.{vhdr,edf,bdf,set}` with `*_events.tsv` beside it.
+"""Any EEG data set in BIDS: `sub-*/[ses-*/]eeg/*_eeg.{vhdr,edf,bdf,set}` with `*_events.tsv`.
 
-Trials are the rows of events.tsv that have a `stimulus` (equal for two rows iff the same thing was shown). Further
-columns: `trial_type` (an emotion word), `onset`, `duration` in seconds, optionally `valence` and `arousal` in [-1, 1];
-without them the word's place in the affect plane is taken. Trials keep the order in which they were shown, which may
-differ between subjects. Channel names, types and units come from the files and channels.tsv.
+Trials are the rows of events.tsv that have a `stimulus` (equal for two rows iff the same thing was shown), with a
+`trial_type` (an emotion word), `onset`, `duration` in seconds and optionally `valence`, `arousal` in [-1, 1]; without
+them the word's place in the affect plane is taken. Other columns, codes, classes, scales: `mapping` of the run file;
+with `source: participants` every run is one trial, its label a column of participants.tsv, its stimulus the task.
+Trials keep the order in which they were shown, which may differ between subjects; runs follow by name.
 
-Label schemes: `default` sorts emotion words by valence, `emotions` keeps the nine of FACED; other rows are unlabelled.
-Source: BIDS 1.10, "Electroencephalography" and "Events".
+Channel names come from the files, types and bad channels from channels.tsv. Sessions count from 1 in the order of
+their names over the whole data set. Without a mapping, label scheme `default` sorts emotion words by valence,
+`emotions` keeps the nine of FACED; other rows are unlabelled. Source: BIDS 1.10, "Electroencephalography", "Events".
 """
 
 from __future__ import annotations
 
-import csv
 import json
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mne
 
-from mdjpt_platform.corpora import reading
-from mdjpt_platform.corpora.affect import AFFECT, VALENCE_CLASSES, plane, valence_class
-from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Trial
-from mdjpt_platform.corpora.edf import check_whole
+from mdjpt_platform.corpora import annex, bids_events, rawfile, reading
+from mdjpt_platform.corpora import mapping as means
+from mdjpt_platform.corpora.affect import AFFECT, VALENCE_CLASSES, plane
+from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment
 from mdjpt_platform.corpora.faced import EMOTIONS
 from mdjpt_platform.errors import BadInput
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from mdjpt_platform.config import CorpusConfig
 
 SIGNALS = (".vhdr", ".edf", ".bdf", ".set")
-SIDECARS = (".eeg", ".vmrk", ".fdt", ".json")
-ABSENT = ("", "n/a")
 
 FACTS = Facts(
     title="BIDS",
@@ -53,22 +51,35 @@ FACTS = Facts(
 
 
 def recordings(name: str, config: CorpusConfig, root: Path) -> list[Recording]:
-    """One recording a subject and session, with all its runs. Raises BadInput: events.tsv absent, sessions missing."""
-    reading.check_options(config, FACTS, sessions=True)
+    """One recording a subject and session, with all its runs. A subject without EEG, a run without events or without
+    content, a session that `facts.sessions` declares and a subject lacks: a problem of the recording.
+
+    Raises BadInput: no subject, a number of sessions other than declared, participants.tsv absent where it is needed.
+    """
+    reading.check_options(config, FACTS, sessions=True, mapping=True)
+    means.check_mapping(config, FACTS)
     folder = reading.existing_folder(root)
     found = [(match[1], path) for match, path in reading.matching(folder, r"sub-([A-Za-z0-9]+)") if path.is_dir()]
+    runs = {subject: _runs(path) for subject, path in found}
+    sessions = sorted({session for by_session in runs.values() for session in by_session}, key=reading.natural)
+    if config.facts.sessions not in (None, len(sessions)):
+        raise BadInput(folder, "sessions", f"{len(sessions)} with EEG", config.facts.sessions)
+    people = None
+    if means.mapping_of(config).source == "participants":
+        people = bids_events.participants(reading.existing_file(folder, "participants.tsv"), config)
     listed = []
     for subject, path in reading.wanted(found, config, folder):
-        by_session: defaultdict[str, list[Path]] = defaultdict(list)
-        for file in sorted(path.glob("**/eeg/*_eeg.*"), key=lambda file: reading.natural(file.name)):
-            if file.suffix in SIGNALS:
-                by_session[file.parent.parent.name].append(file)
-        expected = config.facts.sessions or max(len(by_session), 1)
-        if len(by_session) != expected:
-            raise BadInput(path, "sessions", f"{len(by_session)} with EEG", expected)
-        for session, parent in enumerate(sorted(by_session, key=reading.natural), 1):
-            files = [str(part) for signal in by_session[parent] for part in _parts(signal)]
-            listed.append(Recording(name, "bids", subject, session, tuple(files), config))
+        for session, label in enumerate(sessions or [""], 1):
+            signals = runs[subject].get(label, [])
+            if not signals and runs[subject] and config.facts.sessions is None:
+                continue
+            files = list(dict.fromkeys(part for signal in signals for part in _parts(signal)))
+            if people is not None:
+                files.append(folder / "participants.tsv")
+            problem = _problem(path, label, signals, people is None)
+            if people is not None and subject not in people:
+                problem = problem or str(BadInput(folder / "participants.tsv", "participant_id", "no row", path.name))
+            listed.append(Recording(name, "bids", subject, session, tuple(map(str, files)), config, problem))
     return listed
 
 
@@ -76,11 +87,19 @@ def read(recording: Recording) -> list[Segment]:
     """One segment a run. Raises BadInput: truncated signals, events outside them, missing columns, other stimuli."""
     config = recording.options
     segments: list[Segment] = []
-    for path in (Path(file) for file in recording.files if Path(file).suffix in SIGNALS):
-        rows = _rows(path)  # before the signals: mne-bids reads the same table and names no file when it cannot
-        raw = _signals(path)
-        shown = sum(len(segment.trials) for segment in segments)
-        segments.append(Segment(raw, tuple(_trials(path, rows, raw, config, shown))))
+    for path in (Path(file) for file in recording.files if Path(file).stem.endswith("_eeg")):
+        if path.suffix.lower() not in SIGNALS:
+            continue
+        raw = _signals(path, recording.files)
+        before = sum(len(segment.trials) for segment in segments)
+        if means.mapping_of(config).source == "participants":
+            table = Path(recording.files[-1])
+            row = bids_events.participants(table, config)[recording.subject]
+            trials = [bids_events.trial_of_run(path, row, config, FACTS, before, table)]
+        else:
+            events = bids_events.beside(path, "events.tsv") or path
+            trials = bids_events.trials_of_events(events, raw, config, FACTS, before)
+        segments.append(Segment(raw, tuple(trials)))
     found = [trial.stimulus for segment in segments for trial in segment.trials]
     expected = None if config.facts.stimuli is None else sorted(map(str, config.facts.stimuli))
     if not found or (expected is not None and sorted(found) != expected):
@@ -89,77 +108,52 @@ def read(recording: Recording) -> list[Segment]:
     return segments
 
 
+def _runs(subject: Path) -> dict[str, list[Path]]:
+    """Name of the session folder (empty: none) -> its signal files, in natural order."""
+    found: dict[str, list[Path]] = {}
+    for pattern in ("eeg/*_eeg.*", "ses-*/eeg/*_eeg.*"):
+        for file in sorted(subject.glob(pattern), key=lambda file: reading.natural(file.name)):
+            if file.suffix.lower() in SIGNALS:
+                session = file.parent.parent.name
+                found.setdefault(session if session.startswith("ses-") else "", []).append(file)
+    return found
+
+
 def _parts(signal: Path) -> list[Path]:
-    """The signal file and everything beside it that decides what is read."""
-    events = reading.existing_file(_events(signal))
-    channels = events.with_name(events.name.replace("_events.tsv", "_channels.tsv"))
-    beside = [*(signal.with_suffix(suffix) for suffix in SIDECARS), channels]
-    return [signal, events, *(path for path in beside if path.is_file())]
+    """The signal file and everything that decides what is read of it."""
+    tables = (bids_events.beside(signal, ending) for ending in ("events.tsv", "channels.tsv"))
+    return [*rawfile.parts(signal), *(path for path in tables if path is not None and path.is_file())]
 
 
-def _signals(path: Path) -> mne.io.BaseRaw:
-    import mne_bids  # only here: the other six readers do without it
+def _problem(subject: Path, session: str, signals: list[Path], events: bool) -> str:
+    if not signals:
+        return str(BadInput(subject, "EEG", "no *_eeg file", f"some in {session or 'eeg'}"))
+    for signal in signals:
+        if [other.stem for other in signals].count(signal.stem) > 1:
+            return str(BadInput(signal, "run", "in two formats", "one file a run"))
+        beside = (signal.with_suffix(suffix) for suffix in (".eeg", ".vmrk", ".fdt", ".json"))
+        needed = [signal, *(path for path in beside if path.is_symlink() or path.exists())]
+        table = bids_events.beside(signal, "events.tsv")
+        if events and table is None:
+            return str(
+                BadInput(signal, "events.tsv", "none that applies", f"{signal.stem.removesuffix('_eeg')}_events.tsv")
+            )
+        for path in [*needed, table] if table is not None else needed:
+            if why := annex.problem(path):
+                return why
+    return ""
 
-    if path.suffix in (".edf", ".bdf"):
-        check_whole(path)
-    try:
-        raw = mne_bids.read_raw_bids(mne_bids.get_bids_path_from_fname(path), verbose="ERROR").load_data(
-            verbose="ERROR"
-        )
-    except reading.READ_ERRORS as error:
-        raise BadInput(path, "EEG file", f"{type(error).__name__}: {str(error)[:120]}", "readable BIDS EEG") from None
+
+def _signals(path: Path, files: tuple[str, ...]) -> mne.io.BaseRaw:
+    raw = rawfile.open_raw(path, files)
     sidecar = path.with_suffix(".json")
     declared = json.loads(sidecar.read_text(encoding="utf-8")).get("RecordingDuration") if sidecar.is_file() else None
     seconds = raw.n_times / raw.info["sfreq"]
     # BrainVision has no length of its own: without this a truncated .eeg would merely look short.
     if isinstance(declared, int | float) and abs(declared - seconds) > 1:
         raise BadInput(path, "length", f"{seconds:.2f} s", f"{declared} s, the RecordingDuration of {sidecar.name}")
-    return raw
-
-
-def _rows(signal: Path) -> list[dict[str, str]]:
-    """Rows of events.tsv that name a stimulus, in the order of their onsets."""
-    events = _events(signal)
-    with events.open(encoding="utf-8-sig", newline="") as file:  # some published files start with a byte-order mark
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    missing = {"onset", "duration", "trial_type", "stimulus"} - set(rows[0] if rows else ())
-    if missing:
-        raise BadInput(events, "columns", f"no {', '.join(sorted(missing))}", "onset, duration, trial_type, stimulus")
-    return sorted((row for row in rows if row["stimulus"] not in ABSENT), key=lambda row: _number(events, row, "onset"))
-
-
-def _trials(
-    signal: Path, rows: list[dict[str, str]], raw: mne.io.BaseRaw, config: CorpusConfig, shown: int
-) -> list[Trial]:
-    events, rate = _events(signal), raw.info["sfreq"]
-    length = raw.n_times / rate
-    trials = []
-    for position, row in enumerate(rows, shown + 1):
-        start, seconds = _number(events, row, "onset"), _number(events, row, "duration")
-        if not (start >= 0 and seconds > 0 and start + seconds <= length + 1 / rate):
-            raise BadInput(events, f"trial {position}", f"{start} s + {seconds} s", f"within {length:.2f} s")
-        if config.facts.seconds is not None and abs(seconds - config.facts.seconds) > 1 / rate:
-            raise BadInput(events, f"duration of trial {position}", seconds, config.facts.seconds)
-        word = row["trial_type"]
-        label = reading.in_scheme(valence_class(word) if config.labels == "default" else word, config, FACTS)
-        valence, arousal = (
-            usual if row.get(column) in (None, *ABSENT) else _number(events, row, column)
-            for column, usual in zip(("valence", "arousal"), reading.place(word, config, FACTS), strict=True)
-        )
-        stop = min(start + seconds, length)
-        trials.append(Trial(position, row["stimulus"], position, label, valence, arousal, start, stop))
-    return trials
-
-
-def _events(signal: Path) -> Path:
-    return signal.with_name(signal.name.removesuffix(f"_eeg{signal.suffix}") + "_events.tsv")
-
-
-def _number(path: Path, row: dict[str, str], column: str) -> float:
-    try:
-        return float(row[column])
-    except ValueError:
-        raise BadInput(path, column, row[column], "a number") from None
+    channels = bids_events.beside(path, "channels.tsv")
+    return raw if channels is None else rawfile.set_channels(raw, means.table(channels, "\t", ["name"]), channels)
 
 
 CORPUS = Corpus("bids", FACTS, recordings, read)

@@ -5,8 +5,9 @@ One Python-2 pickle a subject: `data` (40, 40, 8064) at 128 Hz in microvolts, th
 subject: the stimulus is row + 1.
 
 Label schemes: `default` calls stimuli 1-20 positive and 21-40 negative. That halving is what mdJPT uses; that the first
-half is the pleasant one is recalled from the video list and not verified against it. `own_valence`, `own_arousal` and
-`quadrant` cut the subject's own ratings at 5 (5 counts as high).
+half is the pleasant one is recalled from the video list and not verified against it. `quadrant` goes by stimulus too:
+1-10 HAHV, 11-20 LAHV, 21-30 LALV, 31-40 HALV, recalled and not verified either (DATASETS 9.2). `own_valence`,
+`own_arousal` and `own_quadrant` cut the subject's own ratings at 5 (5 counts as high).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from mdjpt_platform.corpora import reading
 from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Stimulus, Trial
 from mdjpt_platform.corpora.pickles import load_arrays
+from mdjpt_platform.corpora.ratings import OWN, QUADRANTS, own_label
 from mdjpt_platform.errors import BadInput
 
 if TYPE_CHECKING:
@@ -54,12 +56,7 @@ FACTS = Facts(
     sessions=1,
     shown=tuple(Stimulus(str(k), "positive" if k <= 20 else "negative", SECONDS) for k in range(1, 41)),
     unit="uV",
-    labels={
-        "default": ("negative", "positive"),
-        "own_valence": ("negative", "positive"),
-        "own_arousal": ("low", "high"),
-        "quadrant": ("HAHV", "LAHV", "LALV", "HALV"),
-    },
+    labels={"default": ("negative", "positive"), "quadrant": QUADRANTS} | OWN,
     licence="signed end-user licence, academic research",
     obtain="apply at http://www.eecs.qmul.ac.uk/mmv/datasets/deap, unpack data_preprocessed_python.zip in the folder",
     citation="Koelstra et al. 2012, IEEE Trans. Affect. Comput. 3(1):18-31, doi 10.1109/T-AFFC.2011.15",
@@ -96,10 +93,9 @@ def read(recording: Recording) -> list[Segment]:
     types = ["eeg"] * len(EEG) + list(PERIPHERAL.values())
     segments = []
     for position, (row, stimulus) in enumerate(zip(values, stimuli, strict=True), 1):
-        valence, arousal = (float(rating) for rating in ratings[position - 1, :2])
-        label = _label(config.labels, stimulus, valence, arousal)
-        scaled = (_unit(valence), _unit(arousal))
-        trial = Trial(position, str(stimulus), position, label, *scaled, BASELINE, BASELINE + seconds)
+        valence, arousal = (unit(float(rating)) for rating in ratings[position - 1, :2])
+        label = label_of(config.labels, stimulus, valence, arousal)
+        trial = Trial(position, str(stimulus), position, label, valence, arousal, BASELINE, BASELINE + seconds)
         segments.append(Segment(reading.raw_from_microvolts(row, FILE_CHANNELS, types, RATE, NO_VOLTAGE), (trial,)))
     return segments
 
@@ -109,17 +105,16 @@ def half(stimulus: int) -> str:
     return "positive" if stimulus <= FACTS.stimuli // 2 else "negative"
 
 
-def _label(scheme: str, stimulus: int, valence: float, arousal: float) -> str:
+def label_of(scheme: str, stimulus: int, valence: float, arousal: float) -> str | None:
+    """Class of a trial: by its stimulus, or for `own_` schemes by the ratings (in [-1, 1]) that its subject gave."""
     if scheme == "default":
         return half(stimulus)
-    if scheme == "own_valence":
-        return "positive" if valence >= MIDDLE else "negative"
-    if scheme == "own_arousal":
-        return "high" if arousal >= MIDDLE else "low"
-    return ("HA" if arousal >= MIDDLE else "LA") + ("HV" if valence >= MIDDLE else "LV")
+    if scheme == "quadrant":
+        return QUADRANTS[(stimulus - 1) // 10]
+    return own_label(scheme, valence, arousal, middle_is_high=True)
 
 
-def _unit(rating: float) -> float:
+def unit(rating: float) -> float:
     """1..9 to -1..1."""
     return (rating - MIDDLE) / 4
 

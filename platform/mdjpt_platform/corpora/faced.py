@@ -81,19 +81,16 @@ def read(recording: Recording) -> list[Segment]:
     types = ["eeg" if channel in EEG else "misc" for channel in FILE_CHANNELS]
     segments = []
     for position, (row, stimulus) in enumerate(zip(values, stimuli, strict=True), 1):
-        emotion = STIMULUS_EMOTION[stimulus - 1]
-        label = emotion if config.labels == "default" else valence_class(emotion)
-        trial = Trial(
-            position,
-            str(stimulus),
-            position,
-            reading.in_scheme(label, config, FACTS),
-            *reading.place(emotion, config, FACTS),
-            0.0,
-            None,
-        )
+        place = reading.place(STIMULUS_EMOTION[stimulus - 1], config, FACTS)
+        trial = Trial(position, str(stimulus), position, label_of(config, stimulus), *place, 0.0, None)
         segments.append(Segment(reading.raw_from_microvolts(row, FILE_CHANNELS, types, RATE), (trial,)))
     return segments
+
+
+def label_of(config: CorpusConfig, stimulus: int) -> str | None:
+    """Class of a stimulus (1..28) in the schemes that go by stimulus; None: left out by `binary`."""
+    emotion = STIMULUS_EMOTION[stimulus - 1]
+    return reading.in_scheme(emotion if config.labels == "default" else valence_class(emotion), config, FACTS)
 
 
 CORPUS = Corpus("faced", FACTS, recordings, read)

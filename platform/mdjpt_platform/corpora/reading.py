@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 import mne
 import numpy as np
 
-from mdjpt_platform.corpora.base import Facts
+from mdjpt_platform.corpora.affect import valence_class
+from mdjpt_platform.corpora.base import Facts, Stimulus, Trial
 from mdjpt_platform.errors import BadInput
 
 if TYPE_CHECKING:
@@ -73,11 +74,13 @@ def wanted(found: Iterable[tuple[str, Item]], config: CorpusConfig, where: Path)
     return [item for item in found if item[0] in config.subjects]
 
 
-def check_options(config: CorpusConfig, facts: Facts, *, sessions: bool = False, seconds: bool = True) -> None:
+def check_options(
+    config: CorpusConfig, facts: Facts, *, sessions: bool = False, seconds: bool = True, mapping: bool = False
+) -> None:
     """Refuse a label scheme the layout lacks and overrides its files have no room for."""
     if config.labels not in facts.labels:
         raise BadInput(facts.title, "labels", config.labels, f"one of {', '.join(facts.labels)}")
-    if config.mapping is not None:
+    if config.mapping is not None and not mapping:
         raise BadInput(facts.title, "mapping", "a table of one's own", "none: the layout says what its files mean")
     check_affect(config, facts)
     if not sessions and config.facts.sessions not in (None, facts.sessions):
@@ -115,6 +118,15 @@ def words(text: str) -> tuple[str, ...]:
 def samples(seconds: float, rate: float) -> int:
     """Whole number of samples in `seconds`."""
     return round(seconds * rate)
+
+
+def trial(position: int, shown: Stimulus, span: tuple[float, float], config: CorpusConfig, facts: Facts) -> Trial:
+    """Trial of a stimulus with an emotion word, (start, stop) in seconds of its segment, seen in the order of the file.
+
+    The scheme `default` keeps the word, the others sort it by valence; (valence, arousal) come from the chosen table.
+    """
+    label = in_scheme(shown.label if config.labels == "default" else valence_class(shown.label or ""), config, facts)
+    return Trial(position, shown.id, position, label, *place(shown.label, config, facts), *span)
 
 
 def in_scheme(label: str | None, config: CorpusConfig, facts: Facts) -> str | None:

@@ -96,7 +96,9 @@ def differences(facts: Facts, config: CorpusConfig, found: Recount) -> list[str]
         for names in found.channels - {facts.channels}
     ]
     lines += [f"rate: {rate:g} Hz found, {facts.rate:g} Hz declared" for rate in sorted(found.rates - {facts.rate})]
-    expected = set(shown) if config.facts.stimuli is None else set(map(str, config.facts.stimuli))
+    expected = {stimulus.id for stimulus in facts.shown if stimulus.session in (0, *found.sessions)}
+    if config.facts.stimuli is not None:
+        expected = set(map(str, config.facts.stimuli))
     for word, some in (("no", expected - set(found.labels)), ("undeclared", set(found.labels) - expected)):
         if some:
             lines.append(f"stimuli: {word} {', '.join(sorted(some)[:8])}{' ...' if len(some) > 8 else ''}")
@@ -108,11 +110,11 @@ def differences(facts: Facts, config: CorpusConfig, found: Recount) -> list[str]
     if not config.labels.startswith("own_"):
         classes = classes_of(facts, config)
         for stimulus, labels in found.labels.items():
-            word = shown[stimulus].label if stimulus in shown else None
+            aimed = shown[stimulus].label if stimulus in shown else None
             if len(labels) > 1:
                 lines.append(f"label of stimulus {stimulus}: {', '.join(map(str, labels))}, one declared")
-            elif word in classes and labels != {word}:
-                lines.append(f"label of stimulus {stimulus}: {next(iter(labels))} found, {word} declared")
+            elif aimed in classes and labels != {aimed}:
+                lines.append(f"label of stimulus {stimulus}: {next(iter(labels))} found, {aimed} declared")
     return lines
 
 

@@ -15,7 +15,7 @@ import mne
 import numpy as np
 from scipy.io import savemat
 
-from mdjpt_platform.corpora import deap, faced, seed
+from mdjpt_platform.corpora import deap, faced, seed, seed_family
 from mdjpt_platform.corpora.reading import MICROVOLT
 from mdjpt_platform.corpora.simulated_head import BIDS_EEG, Array
 
@@ -112,7 +112,7 @@ def write_bids(folder: Path, subject: int, session: int, eeg: Array, blinks: Arr
 
 
 LAYOUTS: dict[str, Layout] = {
-    "seed": Layout(seed.RATE, seed.FILE_CHANNELS, ("TP7", "TP8"), write_seed, extra=1),
+    "seed": Layout(seed_family.RATE, seed_family.FILE_CHANNELS, ("TP7", "TP8"), write_seed, extra=1),
     "faced": Layout(faced.RATE, faced.FILE_CHANNELS, faced.EEG, write_faced, residue=0.15, sessions=False),
     "deap": Layout(deap.RATE, deap.EEG, deap.EEG, write_deap, lead=deap.BASELINE, residue=0.1, sessions=False),
     "bids": Layout(BIDS_RATE, BIDS_EEG, ("T3", "T4"), write_bids, lead=4.0, continuous=True),

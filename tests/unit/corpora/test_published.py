@@ -87,7 +87,13 @@ def test_seed_subjects_and_sessions_in_order(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert {r.subject for r in listed(tmp_path, config("seed", subjects=("10",), sessions=2))} == {"10"}
     refused(lambda: listed(tmp_path, config("seed", subjects=("3",), sessions=2)), "subjects", "3", "2")
-    refused(lambda: listed(tmp_path, config("seed")), "sessions of subject 2", "found 2", "expected 3")
+    write_seed(tmp_path, {"a_eeg1": 1}, "10_20130303")
+    by_subject = {r.id: r.problem for r in listed(tmp_path, config("seed"))}
+    assert list(by_subject) == ["sub-2_ses-1", "sub-2_ses-2", "sub-10_ses-1", "sub-10_ses-2", "sub-10_ses-3"]
+    assert "sessions of subject 2: found [1, 2] (2_20131231.mat, 2_20140404.mat)" in by_subject["sub-2_ses-1"]
+    assert [bool(problem) for problem in by_subject.values()] == [True, True, False, False, False]
+    two = {r.id: bool(r.problem) for r in listed(tmp_path, config("seed", sessions=2))}  # one too many is no better
+    assert list(two.values()) == [False, False, True, True, True]
 
 
 def test_seed_sessions_share_the_stimulus_ids() -> None:
@@ -190,11 +196,13 @@ def test_deap_as_published(tmp_path: Path) -> None:
     for scheme, expected in {
         "own_valence": ["positive", "negative", "positive", "negative"],
         "own_arousal": ["low", "high", "high", "low"],
-        "quadrant": ["LAHV", "HALV", "HAHV", "LALV"],
+        "own_quadrant": ["LAHV", "HALV", "HAHV", "LALV"],
     }.items():
         labels = [s.trials[0].label for s in first(tmp_path, config("deap", scheme))]
         assert labels == expected * 10
         assert set(labels) == set(deap.FACTS.labels[scheme])
+    by_stimulus = [s.trials[0].label for s in first(tmp_path, config("deap", "quadrant"))]
+    assert by_stimulus == [quadrant for quadrant in ("HAHV", "LAHV", "LALV", "HALV") for _ in range(10)]
 
 
 def test_deap_refusals(copy: Copy) -> None:
