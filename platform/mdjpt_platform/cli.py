@@ -52,12 +52,26 @@ def corpora(
 
 
 @app.command()
-def prepare(run_file: RunFile, override: Override = None) -> None:
+def prepare(
+    run_file: RunFile,
+    override: Override = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="what would be done, size and time; do nothing")] = False,
+) -> None:
     """Raw recordings -> store; finished work is never repeated."""
     from mdjpt_platform import verbs
     from mdjpt_platform.config import load
 
-    raise typer.Exit(verbs.prepare(load(run_file, override or ())))
+    verb = verbs.prepare_dry if dry_run else verbs.prepare
+    raise typer.Exit(verb(load(run_file, override or ())))
+
+
+@app.command()
+def quality(run_file: RunFile, override: Override = None) -> None:
+    """One self-contained HTML page a prepared corpus: what a careful person would look at before training on it."""
+    from mdjpt_platform import verbs
+    from mdjpt_platform.config import load
+
+    raise typer.Exit(verbs.quality(load(run_file, override or ())))
 
 
 @app.command()
@@ -97,6 +111,56 @@ def demo(
     from mdjpt_platform.config import load
 
     raise typer.Exit(verbs.everything(load(run_file, override or ())))
+
+
+study_app = typer.Typer(help="Studies: grids of runs.", no_args_is_help=True)
+app.add_typer(study_app, name="study")
+StudyFile = Annotated[Path, typer.Argument(help="study file (YAML)", show_default=False)]
+
+
+@study_app.command("run")
+def study_run(
+    study_file: StudyFile,
+    override: Override = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="cells, FLOPs, time and cost; run nothing")] = False,
+    flops_per_second: Annotated[float | None, typer.Option(help="speed for the dry run", show_default=False)] = None,
+    price: Annotated[float | None, typer.Option(help="cost of a process hour", show_default=False)] = None,
+    mixed_code: Annotated[bool, typer.Option("--mixed-code", help="go on where other sources began")] = False,
+) -> None:
+    """Run every cell that is not done; the same command resumes."""
+    from mdjpt_platform.study import verbs
+
+    if dry_run:
+        raise typer.Exit(verbs.dry(study_file, override or (), flops_per_second, price))
+    raise typer.Exit(verbs.run(study_file, override or (), mixed_code))
+
+
+@study_app.command("resume")
+def study_resume(study_file: StudyFile, override: Override = None) -> None:
+    """The same as run."""
+    from mdjpt_platform.study import verbs
+
+    raise typer.Exit(verbs.run(study_file, override or ()))
+
+
+@study_app.command("status")
+def study_status(study_file: StudyFile, override: Override = None) -> None:
+    """How far it has come and what failed."""
+    from mdjpt_platform.study import verbs
+
+    raise typer.Exit(verbs.status(study_file, override or ()))
+
+
+@study_app.command("table")
+def study_table(
+    study_file: StudyFile,
+    out: Annotated[Path, typer.Argument(help="CSV or Parquet to write", show_default=False)],
+    override: Override = None,
+) -> None:
+    """Scores of the finished cells by subject, one tidy table."""
+    from mdjpt_platform.study import verbs
+
+    raise typer.Exit(verbs.table(study_file, out, override or ()))
 
 
 @app.command()

@@ -50,10 +50,13 @@ class MappingConfig(Frozen):
     source: Literal["events", "participants"] = Field(
         "events", description="label from the rows of events.tsv (or trials.csv), or from participants.tsv"
     )
-    label: str = Field("trial_type", description="column that holds the label")
+    label: str | None = Field(None, description="column of the label; trial_type (bids) or label (folder) if absent")
     stimulus: str = Field("stimulus", description="column that is equal for two trials iff the same thing was shown")
     classes: tuple[str, ...] = Field((), description="class names in order of their code; the layout's if absent")
     values: dict[str, str] = Field(default_factory=dict, description="value of the label column -> class; others as is")
+    only: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="column -> values: the rows that are trials, where others are not"
+    )
     valence: str = Field("valence", description="column of valence ratings, if there is one")
     arousal: str = Field("arousal", description="column of arousal ratings, if there is one")
     scale: tuple[float, float] = Field((-1.0, 1.0), description="lowest and highest rating; brought to -1..1")
@@ -62,6 +65,15 @@ class MappingConfig(Frozen):
     def _scale_rises(self) -> MappingConfig:
         if self.scale[0] >= self.scale[1]:
             raise ValueError("scale: the lowest rating comes first")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_known(self) -> MappingConfig:
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes: every class once, and there are {', '.join(self.classes)}")
+        for name in self.values.values():
+            if self.classes and name not in self.classes:
+                raise ValueError(f"values: {name!r} is not among classes: {', '.join(self.classes)}")
         return self
 
 
@@ -234,6 +246,12 @@ class ExecConfig(Frozen):
     raw: dict[str, str] = Field(default_factory=dict, description="folder of raw recordings per corpus")
     simulated: str = Field("data/raw", description="folder of simulated raw recordings")
     store: str = Field("data/store", description="folder of prepared data")
+    keep_steps: Literal["costly", "all", "none"] = Field(
+        "costly",
+        description="what preparation steps gave is kept beside the store, and a recipe that changes after them is "
+        "prepared from there: costly: at most 20 MB for every second that it saves; all: whatever can be kept, each "
+        "twice the store's size; none: nothing. What the recipe prepared last does not use is removed",
+    )
     cache: str | None = Field(None, description="node's own folder that stores are copied to; read in place if absent")
     runs: str = Field("runs", description="folder of results")
     workers: int = Field(1, ge=1, description="training processes")

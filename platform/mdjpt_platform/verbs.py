@@ -16,12 +16,17 @@ from mdjpt_platform.errors import BadInput, MdjptError
 
 def job(verb: Callable[[Config], int]) -> int:
     """Entry of jobs/<verb>.py: a run file and overrides from the command line."""
+    return job_of_file(lambda path, overrides: verb(load(path, overrides)))
+
+
+def job_of_file(verb: Callable[[Path, list[str]], int]) -> int:
+    """The same for a verb that reads its file itself."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("run_file", type=Path)
+    parser.add_argument("file", type=Path)
     parser.add_argument("--set", action="append", default=[], dest="override", metavar="a.b=c")
     arguments = parser.parse_args()
     try:
-        return verb(load(arguments.run_file, arguments.override))
+        return verb(arguments.file, arguments.override)
     except MdjptError as error:
         print("mdjpt:", " ".join(str(error).split()), file=sys.stderr)
         return 2
@@ -73,39 +78,96 @@ def corpora(layout: str | None = None, folder: Path | None = None, every: bool =
     return 1 if wrong else 0
 
 
+def simulated_folder(config: Config, name: str) -> Path | None:
+    """Where the simulated raw recordings of a corpus lie or will; None for a corpus that is not simulated."""
+    corpus = config.run.corpora[name]
+    if corpus.simulate is None or name in config.exec.raw:
+        return None
+    key = content_hash([name, corpus.layout, corpus.facts.model_dump(mode="json"), corpus.simulate.model_dump()])
+    return Path(config.exec.simulated) / f"{name}-{key}"
+
+
 def with_simulated(config: Config, names: Iterable[str]) -> Config:
     """Simulate what the run file asks for and is not there yet; the same run with all raw folders named."""
     from mdjpt_platform.corpora.simulated import Simulation, write
 
     raw = dict(config.exec.raw)
     for name in names:
-        corpus = config.run.corpora[name]
-        if corpus.simulate is None or name in raw:
+        corpus, folder = config.run.corpora[name], simulated_folder(config, name)
+        if folder is None:
             continue
-        assert corpus.facts.stimuli is not None and corpus.facts.seconds is not None
+        assert corpus.simulate is not None and corpus.facts.stimuli is not None and corpus.facts.seconds is not None
         plan = Simulation(
             name, corpus.layout, corpus.simulate.subjects, corpus.facts.stimuli, corpus.facts.sessions or 1,
             corpus.facts.seconds, corpus.simulate.seed, corpus.simulate.permute,
         )  # fmt: skip
-        key = content_hash([name, corpus.layout, corpus.facts.model_dump(mode="json"), corpus.simulate.model_dump()])
-        folder = Path(config.exec.simulated) / f"{name}-{key}"
         if not folder.exists():
             write(plan, folder, progress=config.exec.progress)
         raw[name] = str(folder)
+    return with_raw(config, raw)
+
+
+def with_raw(config: Config, raw: dict[str, str]) -> Config:
+    """The same run with other folders of raw recordings."""
     return config.model_copy(update={"exec": config.exec.model_copy(update={"raw": raw})})
 
 
 def prepare(config: Config, only: Iterable[str] | None = None) -> int:
     """Prepare corpora; 2 if a recording had to be left out."""
     from mdjpt_platform.preprocess.run import prepare as prepare_stores
+    from mdjpt_platform.report.quality import page_beside
 
     names = list(config.run.corpora if only is None else only)
     report = prepare_stores(with_simulated(config, names), only=names)
     print("\n".join(report.lines()))
+    stale = [name for name, one in report.corpora.items() if not (one.unchanged and page_beside(one.folder).exists())]
+    write_quality(config, stale)
     return 0 if report.ok else 2
 
 
-def _prepare_missing(config: Config, names: Iterable[str]) -> None:
+def quality(config: Config) -> int:
+    """Write the quality pages of the run's corpora; 2 if one is not prepared."""
+    from mdjpt_platform.preprocess import folder_of
+
+    there = [name for name in config.run.corpora if (folder_of(config, name) / "manifest.json").exists()]
+    write_quality(config, there)
+    absent = [name for name in config.run.corpora if name not in there]
+    for name in absent:
+        print(f"{name}: not prepared; run `mdjpt prepare` first")
+    return 2 if absent else 0
+
+
+def write_quality(config: Config, names: Iterable[str]) -> None:
+    """Write and name the quality page of each prepared corpus, beside its store."""
+    from rich.console import Console
+
+    from mdjpt_platform.preprocess import folder_of
+    from mdjpt_platform.report.quality import write_page
+    from mdjpt_platform.store import open_store
+
+    console = Console(stderr=True, quiet=not config.exec.progress)
+    for name in names:
+        with console.status(f"{name}: quality page"):
+            store = open_store(folder_of(config, name), verify=False)
+            page = write_page(store)
+        print(f"{name}: quality page {page}")
+
+
+def prepare_dry(config: Config) -> int:
+    """Print what `prepare` would do; 2 if it would leave something out. Writes nothing."""
+    from mdjpt_platform.preprocess.dry import Outlook, dry_run
+    from mdjpt_platform.preprocess.outlook import show
+
+    folders = {name: folder for name in config.run.corpora if (folder := simulated_folder(config, name)) is not None}
+    there = {name: str(folder) for name, folder in folders.items() if folder.exists()}
+    config = with_raw(config, config.exec.raw | there)
+    outlooks = dry_run(config, only=[name for name in config.run.corpora if name in there or name not in folders])
+    to_be = [Outlook(name, simulated=str(folder)) for name, folder in folders.items() if name not in there]
+    show([*outlooks, *to_be])
+    return 0 if all(outlook.ok for outlook in outlooks) else 2
+
+
+def prepare_missing(config: Config, names: Iterable[str]) -> None:
     """Prepare those of the named corpora that have no store yet, if their raw recordings are at hand."""
     from mdjpt_platform.preprocess import folder_of
 
@@ -121,7 +183,7 @@ def pretrain(config: Config) -> int:
     """Pre-train, resume, or say that it is finished."""
     from mdjpt_platform.train.launch import pretrain as train
 
-    _prepare_missing(config, config.run.sources)
+    prepare_missing(config, config.run.sources)
     done = train(config)
     how = "trained" if done.fresh else "finished before; nothing to do"
     last = ", ".join(f"{key} {value:.4g}" for key, value in done.trained.last.items())
@@ -146,7 +208,7 @@ def evaluate(config: Config) -> int:
     run = config.run
     if not run.targets:
         raise BadInput("configuration", "targets", "none", "corpora to evaluate on")
-    _prepare_missing(config, run.targets)
+    prepare_missing(config, run.targets)
     folder = trained_folder(config)
     device = "cuda" if config.exec.gpu else "cpu"
     models: dict[str, nn.Module | None] = {"trained": load_model(folder, run.model).to(device)}

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import mne
 import numpy as np
 import pytest
 from scipy.signal import welch
+from toy import config, digest, facts, toy, write_raw
 
-from mdjpt_platform.config import Config, CorpusConfig, parse
-from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Trial
+from mdjpt_platform.config import parse
+from mdjpt_platform.corpora.base import Corpus, Recording, Segment
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.preprocess import folder_of, resolve, stages
 from mdjpt_platform.preprocess.run import prepare
@@ -24,61 +24,6 @@ from mdjpt_platform.store import open_store
 
 # Ray Data copies its context attribute by attribute and so warns of its own deprecated ones.
 RAY_COPIES = pytest.mark.filterwarnings("ignore:::ray.data.context")
-
-NAMES = ("Fp1", "Fp2", "F3", "F4", "T3", "C3", "C4", "T4", "P3", "P4", "O1", "O2")
-RATE = 256.0
-
-
-def toy(names: tuple[str, ...] = NAMES) -> Corpus:
-    """A layout of .npy files `<subject>-<session>.npy` [channels, samples], microvolts; two trials in each.
-
-    Its functions are nested so that they travel to Ray's processes by value: a test module is not importable there.
-    """
-
-    def recordings(name: str, config: CorpusConfig, folder: Path) -> list[Recording]:
-        files = sorted(folder.glob("*.npy"))
-        return [
-            Recording(name, "toy", path.stem.split("-")[0], int(path.stem.split("-")[1]), (str(path),), config)
-            for path in files
-        ]
-
-    def read(recording: Recording) -> list[Segment]:
-        data = np.load(recording.files[0], allow_pickle=False)
-        info = mne.create_info(list(names[: len(data)]), 256.0, "eeg", verbose="ERROR")
-        raw = mne.io.RawArray(data * 1e-6, info, verbose="ERROR")
-        half = raw.times[-1] / 2
-        trials = (Trial(1, "a", 2, "happy", 0.5, None, 0.0, half), Trial(2, "b", 1, "sad", -0.5, None, half, None))
-        return [Segment(raw, trials)]
-
-    facts = Facts("Toy", names, 256.0, 3, 2, 2, "uV", {"default": ("sad", "happy")}, "none", "nowhere", "nobody")
-    return Corpus("toy", facts, recordings, read)
-
-
-def write_raw(folder: Path, subjects: int = 3, sessions: int = 2, gain: float = 1.0) -> Path:
-    folder.mkdir(parents=True)
-    for subject in range(1, subjects + 1):
-        for session in range(1, sessions + 1):
-            rng = np.random.default_rng((subject, session))
-            time = np.arange(int(12 * RATE)) / RATE
-            alpha = 15 * np.sin(2 * np.pi * 10 * time + rng.uniform(0, 6)) * (np.arange(12)[:, None] > 8)
-            data = alpha + 10 * rng.standard_normal((12, time.size)) + 30 * np.sin(2 * np.pi * 60 * time)
-            np.save(folder / f"{subject:02d}-{session}.npy", gain * data)
-    return folder
-
-
-def config(raw: Path, store: Path, engine: str = "local", **corpus: object) -> Config:
-    return parse(
-        {
-            "corpora": {"toy": {"layout": "toy", **corpus}},
-            "sources": ["toy"],
-            "exec": {"raw": {"toy": str(raw)}, "store": str(store), "engine": engine, "progress": False},
-        }
-    )
-
-
-def digest(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @pytest.fixture
@@ -201,7 +146,7 @@ def test_an_interrupted_run_continues_to_the_same_bytes(
     assert (len(last.done), len(last.skipped)) == (0, 6)
     assert digest(Path(last.folder)) == digest(Path(whole.folder))
     assert sorted(path.name for path in Path(last.folder).parent.iterdir()) == [".work", Path(last.folder).name]
-    assert set(os.listdir(Path(last.folder).parent / ".work")) <= {"inputs.json", "lock"}
+    assert set(os.listdir(Path(last.folder).parent / ".work")) <= {"inputs.json", "lock", "steps", "timings.json"}
 
 
 def test_a_damaged_work_folder_is_prepared_again(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,8 +215,7 @@ def test_nothing_usable_is_an_error(raw: Path, tmp_path: Path) -> None:
 
 
 def test_a_label_outside_the_scheme_is_left_out(raw: Path, tmp_path: Path) -> None:
-    facts = Facts("Toy", NAMES, RATE, 3, 2, 2, "uV", {"default": ("sad", "angry")}, "", "", "")
-    corpus = Corpus("toy", facts, toy().recordings, toy().read)
+    corpus = Corpus("toy", facts(classes=("sad", "angry")), toy().recordings, toy().read)
     with pytest.raises(BadInput, match="label 'happy', expected one of: sad, angry"):
         prepare(config(raw, tmp_path / "store"), corpora={"toy": corpus})
 
@@ -280,7 +224,7 @@ def test_what_is_refused_before_any_work(raw: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     with pytest.raises(BadInput, match=r"corpora\.toy\.layout: found 'toy', expected one of: sled"):
         prepare(config(raw, store), corpora={"sled": toy()})
-    with pytest.raises(BadInput, match=r"corpora\.toy\.labels: found 'nine', expected one of: default"):
+    with pytest.raises(BadInput, match="Toy: labels: found 'nine', expected one of: default"):
         prepare(config(raw, store, labels="nine"), corpora=LAYOUTS)
     with pytest.raises(BadInput, match=r"corpora\.toy\.subjects: found no 09, expected 01, 02, 03"):
         prepare(config(raw, store, subjects=["01", "09"]), corpora=LAYOUTS)
@@ -308,9 +252,9 @@ def test_a_full_disk_stops_with_one_line(raw: Path, tmp_path: Path, monkeypatch:
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mdjpt_platform.preprocess.recording.save_signal", full)
+    monkeypatch.setattr("mdjpt_platform.preprocess.result.save_signal", full)
     with pytest.raises(BadInput, match=r"exec\.store: found No space left on device"):
-        prepare(config(raw, tmp_path / "store"), corpora=LAYOUTS)
+        prepare(config(raw, tmp_path / "store", keep="none"), corpora=LAYOUTS)
     assert not list((tmp_path / "store").rglob("*.npy"))
 
 
@@ -353,7 +297,7 @@ def test_on_ray_a_dead_worker_is_replaced(raw: Path, tmp_path: Path) -> None:
     def deadly(recording: Recording) -> list[Segment]:
         if recording.id == "sub-02_ses-2" and not mark.exists():
             mark.touch()
-            os._exit(1)
+            os.kill(os.getpid(), signal.SIGKILL)
         return genuine(recording)
 
     report = prepare(

@@ -42,6 +42,7 @@ def config(folder: Path, seed: int, permute: bool, subjects: tuple[str, ...]) ->
         "seed": seed,
         "corpora": {"sim": corpus},
         "sources": ["sim"],
+        "recipe": "mdjpt_no_ica",
         "window": {"seconds": 5, "step": 1},
         "model": MODEL,
         "optim": {"lr": 0.01},

@@ -34,7 +34,12 @@ FULL["corpora"] = {
         "subjects": ["01", "02"],
         "facts": {"stimuli": [1, 2, 3], "sessions": 2, "seconds": 20.0},
         "simulate": {"subjects": 4},
-        "mapping": {"classes": ["calm", "tense"], "values": {"1": "calm"}},
+        "mapping": {
+            "label": "mood",
+            "classes": ["calm", "tense"],
+            "values": {"1": "calm"},
+            "only": {"kind": ["clip", "film"]},
+        },
     }
     for name in ("one", "two", "three")
 }
@@ -121,6 +126,12 @@ def test_unknown_key_names_the_valid_ones_and_the_nearest(path: str, near: str, 
 )
 def test_value_of_the_wrong_kind(path: str, value: Any, said: str) -> None:
     assert said in refused(changed(FULL, tuple(path.split(".")), value))
+
+
+@pytest.mark.parametrize("mapping", [{"values": {"1": "clam"}}, {"values": {}, "classes": ["calm", "calm"]}])
+def test_a_mapping_leads_to_its_own_classes(mapping: dict[str, Any]) -> None:
+    whole = FULL["corpora"]["one"]["mapping"] | mapping
+    assert "corpora.one.mapping" in refused(changed(FULL, ("corpora", "one", "mapping"), whole))
 
 
 def test_simulation_needs_its_facts() -> None:
@@ -258,7 +269,7 @@ def another(keys: Keys, value: Any) -> RunConfig:
     elif isinstance(value, (int, float)):
         candidates = [value + 1, value * 0.9, value * 2, 1]
     elif isinstance(value, str):
-        candidates = [value + "x", *(word for word in WORDS if word != value)]
+        candidates = [value + "x", "tense", *(word for word in WORDS if word != value)]
     elif isinstance(value, list):
         candidates = [value[:-1], [*value, 5], [*value, "three"], [*value, "loso"], value[::-1], [value[0], 9.0]]
     else:

@@ -1,4 +1,4 @@
-"""From the results of all recordings to a store: the subject's scaling, index, manifest."""
+"""From the results of all recordings to a store: the subject's scaling, index, quality, manifest."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from mdjpt_platform.config import CorpusConfig, StepConfig
 from mdjpt_platform.corpora.base import Corpus, classes_of
 from mdjpt_platform.errors import BadInput
-from mdjpt_platform.preprocess.recording import SIGNAL, Prepared, code_version
+from mdjpt_platform.preprocess.identical import find_copies
+from mdjpt_platform.preprocess.result import SIGNAL, Prepared
 from mdjpt_platform.preprocess.statistics import affine
 from mdjpt_platform.preprocess.steps import STEPS
 from mdjpt_platform.store.read import map_signal
@@ -75,6 +77,11 @@ def check_agreement(prepared: Mapping[str, Prepared]) -> dict[str, str]:
     return found
 
 
+def check_copies(prepared: Mapping[str, Prepared]) -> dict[str, str]:
+    """Recordings whose signal is that of an earlier one, with the reason; `prepared` are in order."""
+    return find_copies({recording: entry.prints for recording, entry in prepared.items()})[0]
+
+
 def check_ids(recordings: Sequence[str]) -> None:
     """Raise BadInput for ids that cannot name files, or that are not unique."""
     for recording in recordings:
@@ -85,17 +92,31 @@ def check_ids(recordings: Sequence[str]) -> None:
         raise BadInput("corpus", "recording", f"{twice[0]} twice", "every subject and session once")
 
 
+def quality_of_store(kept: Mapping[str, Prepared]) -> dict[str, Any]:
+    """Recording -> what `quality_of` found; a trial whose signal another trial has too says which, as `same_as`."""
+    same = find_copies({recording: entry.prints for recording, entry in kept.items()})[1]
+    found = {}
+    for recording, entry in kept.items():
+        trials = [
+            trial | ({"same_as": same[recording, trial["trial"]]} if (recording, trial["trial"]) in same else {})
+            for trial in entry.quality["trials"]
+        ]
+        found[recording] = entry.quality | {"trials": trials}
+    return found
+
+
 def assemble(
     draft: Path,
     final: Path,
     corpus: Corpus,
     config: CorpusConfig,
     recipe: tuple[StepConfig, ...],
+    code: str,
     prepared: Mapping[str, Prepared],
     files: Mapping[str, SignalFile],
     failed: Mapping[str, str],
 ) -> Manifest:
-    """Index and manifest into a draft whose signals are written; publish it as `final`. Raises OSError."""
+    """Index, quality and manifest into a draft whose signals are written; publish it as `final`. Raises OSError."""
     rows = [
         row.model_copy(update={"file": f"{SIGNALS}/{recording}.npy"})
         for recording, entry in sorted(prepared.items())
@@ -110,6 +131,7 @@ def assemble(
         draft,
         final,
         rows,
+        quality_of_store(kept),
         corpus=final.parent.name,
         layout=corpus.layout,
         key=final.name,
@@ -119,10 +141,11 @@ def assemble(
         rate=first.rate,
         unit=last.unit or "uV",
         labels=classes_of(facts, config),
-        code=code_version(corpus),
+        code=code,
         files={f"{SIGNALS}/{recording}.npy": files[recording] for recording in kept},
         recordings={recording: entry.source for recording, entry in kept.items()},
         failed=dict(sorted(failed.items())),
+        refused={recording: entry.source.work for recording, entry in sorted(prepared.items()) if recording in failed},
         provenance={
             "title": facts.title,
             "licence": facts.licence,

@@ -1,54 +1,48 @@
-"""One recording: hash its files, prepare it, leave the result in a work folder named by what decided it."""
+"""One recording: hash its files, prepare it from where an earlier run got to, leave the result in a work folder."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
-import inspect
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import mne
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from mdjpt_platform import __version__
-from mdjpt_platform.atomic import write_atomic
-from mdjpt_platform.config import Frozen, StepConfig, content_hash
+from mdjpt_platform.config import StepConfig, content_hash
 from mdjpt_platform.corpora.base import Corpus, Recording, Trial, classes_of
 from mdjpt_platform.errors import BadInput, MdjptError
-from mdjpt_platform.preprocess import montage, signals, statistics, steps
+from mdjpt_platform.preprocess import signals
+from mdjpt_platform.preprocess.identical import prints_of
+from mdjpt_platform.preprocess.kept import KEPT, Underway, load_kept, save_kept
+from mdjpt_platform.preprocess.keys import chain, steps_of_recording
+from mdjpt_platform.preprocess.quality import look
+from mdjpt_platform.preprocess.result import load_prepared, quality_of, save_prepared
+from mdjpt_platform.preprocess.steps import STEPS
+from mdjpt_platform.preprocess.timings import Seconds, timed
 from mdjpt_platform.store.read import file_sha256
-from mdjpt_platform.store.schema import FORMAT, SignalFile, Source, TrialRow
-from mdjpt_platform.store.write import new_draft, publish, save_signal
 
-RESULT, SIGNAL = "result.json", "signal.npy"
 BAD_FILE = (MdjptError, OSError, ValueError, RuntimeError, LookupError, EOFError, ArithmeticError)
 """What readers and MNE raise on files that are not what they claim. A TypeError or AttributeError is a defect of ours
 and stops the preparation with its traceback; what is finished stays finished."""
 PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR}
 """Errors of network file systems that are worth another attempt."""
 ATTEMPTS = 3
+FIRST = ("channels", "unit")
+"""Steps that only say what the numbers are; the look at the signal `before` is taken after them."""
+WORTH = 20e6
+"""Bytes on disk that a second of computing is worth: several times what it takes to write and read them."""
 
 T = TypeVar("T")
-
-
-class Prepared(Frozen):
-    """Result of one recording, before the subject's scaling."""
-
-    channels: tuple[str, ...]
-    rate: float
-    signal: SignalFile
-    source: Source
-    rows: tuple[TrialRow, ...]
 
 
 @dataclass(frozen=True)
@@ -59,8 +53,10 @@ class Task:
     recipe: tuple[StepConfig, ...]
     work: Path
     """Folder of the corpus' work folders."""
-    code: str
-    """`code_version` of the driver."""
+    codes: tuple[str, ...]
+    """`codes_of` the corpus and the recipe, on the driver."""
+    keep: Literal["costly", "all", "none"] = "costly"
+    """Which results of steps to keep (`exec.keep_steps`)."""
     known: Mapping[str, str] = field(default_factory=dict)
     """Recording id -> work hash in the finished store."""
     digests: Mapping[str, str] = field(default_factory=dict)
@@ -79,6 +75,12 @@ class Outcome:
     reason: str = ""
     digests: str = "{}"
     """JSON: signature -> SHA-256 of its input files."""
+    keys: str = "[]"
+    """JSON: the chain of its keys."""
+    seconds: str = "{}"
+    """JSON: seconds by name, see `timings`."""
+    bytes: int = 0
+    """Of its input files."""
 
 
 def prepare_recording(recording: Recording, task: Task) -> Outcome:
@@ -86,50 +88,36 @@ def prepare_recording(recording: Recording, task: Task) -> Outcome:
     if recording.problem:
         return Outcome(recording.id, "failed", reason=recording.problem)
     digests: dict[str, str] = {}
+    seconds: Seconds = {}
+    keys: tuple[str, ...] = ()
+    size = 0
+
+    def ended(state: Any, work: str = "", reason: str = "") -> Outcome:
+        known, chained, spent = map(json.dumps, (digests, keys, seconds))
+        return Outcome(recording.id, state, work, reason, known, chained, spent, size)
+
     try:
-        for name in recording.files:
-            mark = signature(name)
-            digests[mark] = task.digests.get(mark) or _patiently(partial(file_sha256, name))
-        inputs = {short: digests[signature(name)] for short, name in _short_names(recording.files).items()}
-        key = work_hash(recording, inputs, task)
-        if task.known.get(recording.id) == key:
-            return Outcome(recording.id, "finished", key, digests=json.dumps(digests))
-        folder = task.work / key
+        with timed(seconds, "hash"):
+            for name in recording.files:
+                mark = signature(name)
+                digests[mark] = task.digests.get(mark) or _patiently(partial(file_sha256, name))
+        size = sum(Path(name).stat().st_size for name in recording.files)
+        inputs = inputs_of(recording, digests)
+        keys = chain(recording, inputs, task.recipe, task.codes)
+        if task.known.get(recording.id) == keys[-1]:
+            return ended("finished", keys[-1])
+        folder = task.work / keys[-1]
         if load_prepared(folder) is not None:
-            return Outcome(recording.id, "cached", key, digests=json.dumps(digests))
-        cut = _patiently(partial(_prepare, recording, task))
+            return ended("cached", keys[-1])
+        underway, trials, quality = _patiently(partial(_prepare, recording, task, keys, seconds))
     except BAD_FILE as error:
-        return Outcome(recording.id, "failed", reason=_reason(error), digests=json.dumps(digests))
+        return ended("failed", reason=_reason(error))
     try:
-        _save(folder, recording, cut, key, inputs)
+        with timed(seconds, "save"):
+            save_prepared(folder, recording, underway, trials, quality, inputs)
     except OSError as error:
-        return Outcome(recording.id, "unwritable", str(folder), error.strerror or str(error))
-    return Outcome(recording.id, "done", key, digests=json.dumps(digests))
-
-
-def work_hash(recording: Recording, inputs: Mapping[str, str], task: Task) -> str:
-    """Hash of everything that decides the recording's numbers before the subject's scaling; no path, no time."""
-    return content_hash(
-        {
-            "corpus": recording.corpus,
-            "layout": recording.layout,
-            "recording": recording.id,
-            "files": dict(inputs),
-            "options": recording.options.model_dump(mode="json"),
-            "recipe": [s.model_dump(mode="json") for s in task.recipe if steps.STEPS[s.step].stage == "recording"],
-            "code": task.code,
-            "format": FORMAT,
-        }
-    )
-
-
-def code_version(corpus: Corpus) -> str:
-    """Hash of the sources that decide numbers: the steps and the corpus' reader; an edit there prepares anew."""
-    sources = [inspect.getsource(module) for module in (montage, signals, statistics, steps)]
-    reader = inspect.getsourcefile(corpus.read)
-    if reader is not None:
-        sources.append(Path(reader).read_text(encoding="utf-8"))
-    return content_hash([__version__, *(hashlib.sha256(source.encode()).hexdigest() for source in sources)])
+        return ended("unwritable", str(folder), error.strerror or str(error))
+    return ended("done", keys[-1])
 
 
 def signature(name: str) -> str:
@@ -138,78 +126,79 @@ def signature(name: str) -> str:
     return content_hash([str(Path(name).absolute()), stat.st_size, stat.st_mtime_ns])
 
 
-def _short_names(files: tuple[str, ...]) -> dict[str, str]:
-    """Name of every file below the deepest folder that holds them all -> the file."""
+def inputs_of(recording: Recording, digests: Mapping[str, str]) -> dict[str, str]:
+    """Name of every file below the deepest folder that holds them all -> its SHA-256. Raises OSError, KeyError."""
+    files = recording.files
     top = Path(os.path.commonpath([Path(name).parent for name in files])) if files else Path()
-    return {Path(name).relative_to(top).as_posix(): name for name in files}
+    return {Path(name).relative_to(top).as_posix(): digests[signature(name)] for name in files}
 
 
-def load_prepared(folder: Path) -> Prepared | None:
-    """The result in a work folder, or None if there is none or it is damaged."""
-    try:
-        prepared = Prepared.model_validate_json((folder / RESULT).read_bytes())
-        if file_sha256(folder / SIGNAL) == prepared.signal.sha256:
-            return prepared
-    except (OSError, ValidationError):
-        pass
-    shutil.rmtree(folder, ignore_errors=True)
-    return None
-
-
-@dataclass(frozen=True)
-class _Cut:
-    state: signals.Signals
-    trials: list[tuple[Trial, NDArray[np.float32]]]
-
-
-def _prepare(recording: Recording, task: Task) -> _Cut:
-    labels = classes_of(task.corpus.facts, recording.options)
+def _prepare(
+    recording: Recording, task: Task, keys: tuple[str, ...], seconds: Seconds
+) -> tuple[Underway, list[tuple[Trial, NDArray[np.float32]]], dict[str, Any]]:
+    """The recording after the last step, its trials, facts of its quality."""
+    steps = steps_of_recording(task.recipe)
+    first = sum(1 for _ in takewhile(lambda step: step.step in FIRST, steps))
+    saved = time.perf_counter()  # from here on everything would have to be done again
     with mne.utils.use_log_level("ERROR"):
+        begun, underway = _start(recording, task, steps, keys, seconds)
+        _check_labels(recording, underway, classes_of(task.corpus.facts, recording.options))
+        for place in range(begun, len(steps) + 1):
+            if place == first:
+                with timed(seconds, "quality"):
+                    underway = replace(underway, before=look(underway.signals))
+            if place == len(steps):
+                break
+            step = steps[place]
+            with timed(seconds, step.step):
+                underway = replace(underway, signals=STEPS[step.step].work(underway.signals, **step.params))
+            if STEPS[step.step].keep:
+                underway = replace(underway, signals=_as_kept(underway.signals))
+                if _is_worth_keeping(underway.signals, task.keep, time.perf_counter() - saved):
+                    with timed(seconds, "save"):
+                        _keep(task.work / KEPT / keys[place + 1], underway)
+                    saved = time.perf_counter()
+        with timed(seconds, "quality"):
+            quality = quality_of(underway)
+        return underway, signals.cut(underway.signals), quality
+
+
+def _start(
+    recording: Recording, task: Task, steps: list[StepConfig], keys: tuple[str, ...], seconds: Seconds
+) -> tuple[int, Underway]:
+    """(number of steps done, state after them): the longest beginning of the recipe that is kept, or the raw files."""
+    for place in range(len(steps), 0, -1):
+        if STEPS[steps[place - 1].step].keep:
+            with timed(seconds, "resume"):
+                found = load_kept(task.work / KEPT / keys[place])
+            if found is not None:
+                return place, found
+    with timed(seconds, "read"):
         state = signals.begin(task.corpus.read(recording), recording.id, task.corpus.facts.channels)
-        for step in task.recipe:
-            entry = steps.STEPS[step.step]
-            if entry.stage == "recording":
-                state = entry.work(state, **step.params)
-    trials = signals.cut(state)
-    for trial, _ in trials:
+        return 0, Underway(state, prints_of(state))
+
+
+def _as_kept(state: signals.Signals) -> signals.Signals:
+    """The same numbers laid out as they come back from disk: sums depend on the order in memory, by a last bit."""
+    pieces = (replace(piece, data=np.ascontiguousarray(piece.data, dtype=np.float64)) for piece in state.pieces)
+    return replace(state, pieces=tuple(pieces))
+
+
+def _is_worth_keeping(state: signals.Signals, keep: str, seconds: float) -> bool:
+    """Whether a state that took this long since the last one kept is to be kept."""
+    return keep == "all" or (keep == "costly" and sum(piece.data.nbytes for piece in state.pieces) < WORTH * seconds)
+
+
+def _keep(folder: Path, underway: Underway) -> None:
+    with suppress(OSError):  # a convenience: whether the storage is at fault shows when the result is written
+        save_kept(folder, underway)
+
+
+def _check_labels(recording: Recording, underway: Underway, labels: tuple[str, ...]) -> None:
+    for trial in (trial for piece in underway.signals.pieces for trial in piece.trials):
         if trial.label is not None and trial.label not in labels:
             valid = ", ".join(labels)
             raise BadInput(recording.id, f"trial {trial.trial}", f"label {trial.label!r}", f"one of: {valid}")
-    return _Cut(state, trials)
-
-
-def _save(folder: Path, recording: Recording, cut: _Cut, key: str, inputs: dict[str, str]) -> None:
-    state, rows, offset = cut.state, [], 0
-    dropped = {str(trial): reason for trial, reason in sorted(state.dropped.items())}
-    source = Source(work=key, inputs=inputs, factor=state.factor, dropped=dropped)
-    for trial, signal in cut.trials:
-        bad = state.bad.get(trial.trial, ())
-        rows.append(
-            TrialRow(
-                corpus=recording.corpus,
-                subject=recording.subject,
-                session=recording.session,
-                trial=trial.trial,
-                stimulus=trial.stimulus,
-                play_order=trial.play_order,
-                label=trial.label,
-                valence=trial.valence,
-                arousal=trial.arousal,
-                offset=offset,
-                samples=len(signal),
-                bad_channels=len(bad),
-                bad_names=" ".join(bad),
-            )
-        )
-        offset += len(signal)
-    draft = new_draft(folder.parent, folder.name)
-    try:
-        entry = save_signal(draft / SIGNAL, (signal for _, signal in cut.trials), (offset, len(state.names)))
-        result = Prepared(channels=state.names, rate=state.rate, signal=entry, source=source, rows=tuple(rows))
-        write_atomic(draft / RESULT, result.model_dump_json().encode())
-        publish(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)  # gone already unless something failed
 
 
 def _patiently(call: Callable[[], T]) -> T:

@@ -1,8 +1,9 @@
 """(R) Preparation of a run's corpora: recordings through Ray Data, one a task, then subjects, then the store.
 
 Nothing finished is done twice: a recording's result lies in a work folder named by the hash of its raw files, options,
-recipe and code; a store whose recordings have the hashes found now is left as it is. The order in which tasks end,
-their number and interruptions do not change a byte of the store. Store and raw data lie on storage that all nodes see.
+recipe and code; a store whose recordings have the hashes found now is left as it is; what costly steps gave is kept, so
+that a recipe which changes after them starts from there. The order in which tasks end, their number and interruptions
+do not change a byte of the store. Store and raw data lie on storage that all nodes see.
 """
 
 from __future__ import annotations
@@ -11,19 +12,17 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mdjpt_platform.config import Config, StepConfig
-from mdjpt_platform.corpora.base import Corpus, classes_of
-from mdjpt_platform.errors import BadInput
-from mdjpt_platform.preprocess.finalise import check_ids
+from mdjpt_platform.config import Config
+from mdjpt_platform.corpora.base import Corpus
+from mdjpt_platform.preprocess.listing import Listing, check_names, list_corpus
 from mdjpt_platform.preprocess.recipe import resolve
-from mdjpt_platform.preprocess.stages import WORK, CorpusReport, Plan, prepare_corpus
-from mdjpt_platform.store.schema import store_folder
+from mdjpt_platform.preprocess.stages import CorpusReport, prepare_corpus
+from mdjpt_platform.preprocess.timings import spelled
 from mdjpt_platform.store.write import new_draft, unwritable
 
 
@@ -39,7 +38,7 @@ class PrepareReport:
         return not any(report.failed for report in self.corpora.values())
 
     def lines(self) -> list[str]:
-        """One line a corpus, one a failed recording."""
+        """One line a corpus, one for the time its recordings took, one a failed recording."""
         found = []
         for name, report in self.corpora.items():
             what = "nothing to do" if report.unchanged else f"{len(report.done)} prepared"
@@ -47,6 +46,8 @@ class PrepareReport:
                 f"{name}: {what}, {len(report.skipped)} there already, {len(report.failed)} failed, "
                 f"{report.hours:.2f} h of signal, {report.seconds:.1f} s -> {report.folder} [{report.fingerprint}]"
             )
+            if report.timings:
+                found.append(f"{name}: {spelled(report.timings)}")
             factors = sorted(set(report.corrected.values()))
             if factors:
                 text = ", ".join(f"{factor:g}" for factor in factors)
@@ -72,7 +73,10 @@ def prepare(
         corpora = CORPORA
     names = list(config.run.corpora) if only is None else list(only)
     recipe = resolve(config.run.recipe)
-    plans = {name: _plan(config, name, recipe, corpora) for name in names}  # everything wrong is said before any work
+    check_names(config, names)
+    listings = {name: list_corpus(config, name, recipe, corpora) for name in names}
+    for listing in listings.values():  # everything wrong is said before any work
+        _probe(config, listing)
     if config.exec.engine == "ray":
         from mdjpt_platform.runtime import connect
 
@@ -81,38 +85,16 @@ def prepare(
     else:
         each = _each_here(config.exec.progress)
     report = PrepareReport()
-    for name, plan in plans.items():
-        report.corpora[name] = prepare_corpus(plan, each)
+    for name, listing in listings.items():
+        report.corpora[name] = prepare_corpus(listing, each)
     return report
 
 
-def _plan(config: Config, name: str, recipe: tuple[StepConfig, ...], corpora: Mapping[str, Corpus]) -> Plan:
-    if name not in config.run.corpora:
-        raise BadInput("run file", "corpora", repr(name), f"one of: {', '.join(config.run.corpora)}")
-    options = config.run.corpora[name]
-    if options.layout not in corpora:
-        raise BadInput("run file", f"corpora.{name}.layout", repr(options.layout), f"one of: {', '.join(corpora)}")
-    corpus = corpora[options.layout]
-    classes_of(corpus.facts, options)
-    if name not in config.exec.raw:
-        raise BadInput("run file", f"exec.raw.{name}", "nothing", "the folder of the raw recordings")
-    raw = Path(config.exec.raw[name]).expanduser().absolute()
-    recordings = corpus.recordings(name, options, raw)
-    if options.subjects is not None:
-        there = {recording.subject for recording in recordings}
-        absent = [subject for subject in options.subjects if subject not in there]
-        if absent:
-            raise BadInput(raw, f"corpora.{name}.subjects", f"no {', '.join(absent)}", ", ".join(sorted(there)))
-        recordings = [recording for recording in recordings if recording.subject in options.subjects]
-    if not recordings:
-        raise BadInput(raw, "recordings", "none", f"files of layout {options.layout}")
-    check_ids([recording.id for recording in recordings])
-    final = store_folder(config.exec.store, name, options, recipe).absolute()
+def _probe(config: Config, listing: Listing) -> None:
     try:
-        new_draft(final.parent / WORK, "probe").rmdir()
+        new_draft(listing.work, "probe").rmdir()
     except OSError as error:
         raise unwritable(config.exec.store, error) from None
-    return Plan(name, corpus, options, recipe, tuple(recordings), final, raw)
 
 
 def _each_here(show: bool) -> Callable[..., list[dict[str, Any]]]:

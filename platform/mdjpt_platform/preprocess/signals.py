@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import mne
@@ -47,8 +47,10 @@ class Signals:
     """What steps found and did, for the quality page: step name -> JSON values."""
 
 
-def begin(segments: Sequence[Segment], where: str, declared: Sequence[str] = ()) -> Signals:
+def begin(segments: list[Segment], where: str, declared: Sequence[str] = ()) -> Signals:
     """Take the EEG channels out of what a reader returned; other types (EOG, ECG, stim, misc) end here.
+
+    The list is emptied on the way, so that a segment's own copy of the signal does not outlive its turn.
 
     Raises BadInput: no segment, no EEG channel, no trial, a trial number twice, segments with different channels or
     rates.
@@ -58,7 +60,8 @@ def begin(segments: Sequence[Segment], where: str, declared: Sequence[str] = ())
     names, rate, pieces = _eeg_names(segments[0].raw), float(segments[0].raw.info["sfreq"]), []
     if not names:
         raise BadInput(where, "channels", "no channel of type EEG", "EEG channels")
-    for number, segment in enumerate(segments, start=1):
+    for number in range(1, len(segments) + 1):
+        segment = segments.pop(0)
         found = (_eeg_names(segment.raw), float(segment.raw.info["sfreq"]))
         if found != (names, rate):
             text = f"{len(found[0])} channels at {found[1]:g} Hz in segment {number}"
@@ -109,6 +112,12 @@ def cut(signals: Signals) -> list[tuple[Trial, NDArray[np.float32]]]:
                 raise BadInput(signals.where, f"trial {trial.trial}", "NaN or infinity", "finite samples")
             found.append((trial, signal))
     return sorted(found, key=lambda member: member[0].trial)
+
+
+def noted(signals: Signals, step: str, found: Any) -> Signals:
+    """The same with a note; a step that a recipe uses again notes as `<step>#2` and so on."""
+    times = 1 + sum(name.partition("#")[0] == step for name in signals.notes)
+    return replace(signals, notes={**signals.notes, step if times == 1 else f"{step}#{times}": found})
 
 
 def _eeg_names(raw: mne.io.BaseRaw) -> tuple[str, ...]:

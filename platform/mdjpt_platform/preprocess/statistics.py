@@ -21,23 +21,63 @@ def block_sd(rows: Sequence[NDArray[np.float64]], samples: float) -> float:
     return float(np.median(found)) if found else 0.0
 
 
-def bad_rows(
-    views: Sequence[NDArray[np.float64]], moderate: tuple[float, float], extreme: tuple[float, float], flat: float
-) -> list[bool]:
+def bad_rows(views: Sequence[NDArray[np.float64]], limits: Sequence[tuple[float, float]], flat: float) -> list[bool]:
     """Which channels of `views` [channels, samples] are bad: (times, share) above the median |x|, or flat."""
     size = sum(view.shape[1] for view in views)
-    mean = sum(view.sum(axis=1) for view in views) / size
-    spread = np.sqrt(sum(((view - mean[:, None]) ** 2).sum(axis=1) for view in views) / size)
+    spread = _spread(views)
     alive = spread > FLAT_UV
     if not alive.any():
         return [True] * len(spread)
     alive &= spread >= flat * np.median(spread[alive])
     level = np.median(np.concatenate([np.abs(view[alive]).ravel() for view in views]))
     bad = ~alive
-    for times, share in (moderate, extreme):
+    for times, share in limits:
         above = sum((np.abs(view) > times * level).sum(axis=1) for view in views)
         bad |= above / size > share
     return list(map(bool, bad))
+
+
+def deviant_rows(views: Sequence[NDArray[np.float64]], known: NDArray[np.bool_], most: float) -> NDArray[np.bool_]:
+    """Channels whose SD lies more than `most` robust standard deviations from the median of those not `known` bad."""
+    if known.all():
+        return known
+    spread = _spread(views)
+    middle = np.median(spread[~known])
+    width = 1.4826 * np.median(np.abs(spread[~known] - middle))
+    found: NDArray[np.bool_] = np.abs(spread - middle) > most * width
+    return found
+
+
+def lonely_rows(
+    views: Sequence[NDArray[np.float64]], known: NDArray[np.bool_], stretch: int, least: float, share: float
+) -> NDArray[np.bool_]:
+    """Channels that follow no other: in more than `share` of the stretches, of `stretch` samples, the 98th percentile
+    of |r| with the others that are not `known` bad lies below `least`. Views shorter than a stretch count whole."""
+    others = np.flatnonzero(~known)
+    if len(others) < 2:
+        return np.zeros(len(known), dtype=bool)
+    low, count = np.zeros(len(known)), 0
+    for view in views:
+        length = min(stretch, view.shape[1])
+        for start in range(0, view.shape[1] - length + 1, length):
+            part = view[:, start : start + length]
+            part = part - part.mean(axis=1, keepdims=True)
+            size = np.sqrt(np.einsum("ct,ct->c", part, part))
+            part = part / np.where(size > 0, size, 1.0)[:, None]
+            close = np.abs(np.einsum("ct,dt->cd", part, part[others]))
+            close[others, np.arange(len(others))] = np.nan  # with itself
+            low += np.nanpercentile(close, 98, axis=1) < least
+            count += 1
+    found: NDArray[np.bool_] = low / count > share
+    return found
+
+
+def _spread(views: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """SD of every channel over all views."""
+    size = sum(view.shape[1] for view in views)
+    mean = sum(view.sum(axis=1) for view in views) / size
+    found: NDArray[np.float64] = np.sqrt(sum(((view - mean[:, None]) ** 2).sum(axis=1) for view in views) / size)
+    return found
 
 
 def affine(part: NDArray[np.float32], shift: float, divisor: float) -> NDArray[np.float32]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from mdjpt_platform.errors import MdjptError
 from mdjpt_platform.report.figures import loss_curves, score_plot
 from mdjpt_platform.report.inputs import ReportInputs, TargetLike
 from mdjpt_platform.report.maps import confusion_plot, embedding_plot
+from mdjpt_platform.report.page import filled
 from mdjpt_platform.report.scalp import coverage_plot
 from mdjpt_platform.report.style import Picture
 from mdjpt_platform.report.summary import Finding, findings, leaks_by_design
@@ -33,7 +33,6 @@ from mdjpt_platform.report.wording import (
     MAIN,
     METHODS,
     READOUTS,
-    capital,
     lds_name,
     method_name,
     ordered,
@@ -43,7 +42,6 @@ from mdjpt_platform.report.wording import (
 )
 
 TEMPLATE = "template.html.j2"
-CONTROLS = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160)), " ")
 
 
 @dataclass(frozen=True)
@@ -93,15 +91,9 @@ def build_report(inputs: ReportInputs, out: str | Path) -> Path:
 
 def render(inputs: ReportInputs) -> str:
     """The page as text."""
-    from jinja2 import Environment, StrictUndefined
-
-    source = resources.files("mdjpt_platform.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
-    )
-    environment.filters["capital"] = capital
     targets = [target_view(one, number, inputs.config.get("sources")) for number, one in enumerate(inputs.targets, 1)]
-    return environment.from_string(source).render(
+    return filled(
+        TEMPLATE,
         title=plain(inputs.title, 120),
         targets=targets,
         published=any(target.published for target in targets),
@@ -116,11 +108,6 @@ def render(inputs: ReportInputs) -> str:
         identities=list(inputs.identities.items()),
         versions=list(inputs.versions.items()),
     )
-
-
-def _printable(value: Any) -> Any:
-    """Text of data without control characters, which HTML does not allow; what is already escaped stays."""
-    return value.translate(CONTROLS) if type(value) is str else value
 
 
 def target_view(target: TargetLike, number: int, sources: Sequence[str] | None = None) -> TargetView:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from mdjpt_platform.corpora.base import Corpus, Facts
 
-TESTED = {"layout": "files made to the layout", "real": "real recordings"}
+TESTED = {"layout": "made to layout", "real": "real files"}
 
 
 def table(corpora: Mapping[str, Corpus]) -> Table:

@@ -66,16 +66,7 @@ def coverage_plot(corpora: Sequence[CorpusInfo]) -> Picture | None:
 def _scalp(axes: Axes, corpus: CorpusInfo, colour: str) -> None:
     place = flat_positions()
     names = {canonical(name) for name in corpus.channels}
-    circle = np.linspace(0, 2 * np.pi, 200)
-    axes.plot(HEAD * np.cos(circle), HEAD * np.sin(circle), color=GREY, linewidth=1.2, zorder=1)
-    axes.plot([-0.07, 0, 0.07], [0.494, 0.57, 0.494], color=GREY, linewidth=1.2, zorder=1)
-    for side in (-1, 1):
-        axes.plot(
-            side * (HEAD + np.array([0, 0.03, 0.035, 0.03, 0])),
-            [0.09, 0.07, 0, -0.07, -0.09],
-            color=GREY,
-            linewidth=1.2,
-        )
+    outline(axes)
     absent = np.array([place[name] for name in UNIFIED if name not in names]).reshape(-1, 2)
     present = np.array([place[name] for name in UNIFIED if name in names]).reshape(-1, 2)
     beside = np.array([place[name] for name in sorted(names) if name in place and name not in UNIFIED]).reshape(-1, 2)
@@ -94,6 +85,16 @@ def _scalp(axes: Axes, corpus: CorpusInfo, colour: str) -> None:
         fontsize=8.5,
         color=GREY,
     )
+
+
+def outline(axes: Axes) -> None:
+    """A head seen from above, nose up, on bare axes of its size."""
+    circle = np.linspace(0, 2 * np.pi, 200)
+    axes.plot(HEAD * np.cos(circle), HEAD * np.sin(circle), color=GREY, linewidth=1.2, zorder=1)
+    axes.plot([-0.07, 0, 0.07], [0.494, 0.57, 0.494], color=GREY, linewidth=1.2, zorder=1)
+    for side in (-1, 1):
+        ear = side * (HEAD + np.array([0, 0.03, 0.035, 0.03, 0]))
+        axes.plot(ear, [0.09, 0.07, 0, -0.07, -0.09], color=GREY, linewidth=1.2)
     axes.set_xlim(-0.62, 0.62)
     axes.set_ylim(-0.7, 0.66)
     axes.set_aspect("equal")

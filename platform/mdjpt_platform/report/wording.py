@@ -92,7 +92,7 @@ def p_value(value: float) -> str:
 
 def pseudonyms(subjects: Iterable[object]) -> dict[str, str]:
     """S01, S02, ... for every identifier, in natural order."""
-    ids = sorted({str(subject) for subject in subjects}, key=_natural)
+    ids = sorted({str(subject) for subject in subjects}, key=natural)
     width = max(2, len(str(len(ids))))
     return {name: f"S{place:0{width}d}" for place, name in enumerate(ids, 1)}
 
@@ -111,5 +111,6 @@ def without_subjects(tree: Any) -> Any:
     return tree
 
 
-def _natural(text: str) -> list[tuple[int, int, str]]:
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """Sort key under which digits count as numbers: `x2` before `x10`."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]

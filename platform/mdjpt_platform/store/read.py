@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,17 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mdjpt_platform.errors import BadInput
-from mdjpt_platform.store.schema import FORMAT, INDEX, INDEX_SCHEMA, MANIFEST, SIGNALS, Manifest, SignalFile, store_key
+from mdjpt_platform.store.schema import (
+    FORMAT,
+    INDEX,
+    INDEX_SCHEMA,
+    MANIFEST,
+    QUALITY,
+    SIGNALS,
+    Manifest,
+    SignalFile,
+    store_key,
+)
 
 CURE = "run `mdjpt prepare` again"
 
@@ -55,6 +66,13 @@ class Store:
     def fingerprint(self) -> str:
         """Hash of the content; equal for two stores iff their readers see the same bits."""
         return self.manifest.fingerprint
+
+    def quality(self) -> dict[str, Any]:
+        """Recording -> what is known of its quality: `before` and `after` the preparation, `notes`, `trials`.
+
+        Read when it is asked for. Raises BadInput: absent or damaged.
+        """
+        return _quality(self.folder, self.manifest)
 
     def signal(self, row: int) -> NDArray[np.float32]:
         """Read-only view [samples, channels] of the trial in row `row` of the index."""
@@ -100,6 +118,8 @@ def open_store(folder: str | Path, *, verify: bool = True, key: str | None = Non
         if verify:
             _check_sum(path, entry.sha256)
             map_signal(path, entry)
+    if verify:
+        _quality(folder, manifest)
     return Store(folder, manifest, index)
 
 
@@ -164,6 +184,19 @@ def _index(folder: Path, manifest: Manifest) -> pd.DataFrame:
         if entry.shape[1] != len(manifest.channels):
             raise BadInput(folder / MANIFEST, name, f"{entry.shape[1]} columns", f"{len(manifest.channels)} channels")
     return index
+
+
+def _quality(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    path = folder / QUALITY
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadInput(path, "quality", error.strerror, f"a JSON file; {CURE}") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != manifest.quality:
+        raise BadInput(path, "sha256", f"{found[:16]}: damaged", f"{manifest.quality[:16]}; {CURE}")
+    tree: dict[str, Any] = json.loads(content)
+    return tree
 
 
 def _inside(folder: Path, path: Path, name: str) -> None:

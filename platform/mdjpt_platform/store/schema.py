@@ -12,11 +12,12 @@ from pydantic import Field
 from mdjpt_platform.config import CorpusConfig, Frozen, StepConfig, content_hash
 from mdjpt_platform.errors import BadInput
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a reader of the older format would misread the newer one; part of every key."""
 
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"
+QUALITY = "quality.json"
 SIGNALS = "signals"
 SAFE_NAME = re.compile(r"[A-Za-z0-9_+=-][A-Za-z0-9._+=-]{0,199}")
 """Names that are allowed to become files or folders: no separator, no leading dot."""
@@ -94,9 +95,13 @@ class Manifest(Frozen):
     version: str = Field(description="of mdjpt_platform")
     code: str = Field(description="hash of the reader and of the preparation steps")
     index: str = Field(description="SHA-256 of the index")
+    quality: str = Field(description="SHA-256 of what is known of the recordings' quality")
     files: dict[str, SignalFile]
     recordings: dict[str, Source]
     failed: dict[str, str] = Field(default_factory=dict, description="recordings left out, with the reason")
+    refused: dict[str, str] = Field(
+        default_factory=dict, description="those of `failed` that were prepared and did not fit the others: work hash"
+    )
     provenance: dict[str, str] = Field(default_factory=dict, description="title, licence, citation, library versions")
 
     @property

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
 
 from mdjpt_platform.store.read import Store, open_store
-from mdjpt_platform.store.schema import MANIFEST
+from mdjpt_platform.store.schema import MANIFEST, Manifest
 from mdjpt_platform.store.write import unwritable
 
 
@@ -20,16 +21,20 @@ def stage(store: Store, cache: str | Path) -> Store:
     The copy is verified when it is made. Processes that come at the same time wait for the first.
     Raises BadInput: the cache cannot be written, the copy is damaged.
     """
-    home = Path(cache) / store.manifest.corpus
-    target = home / store.fingerprint
-    key = store.manifest.key
+    return staged(store.manifest, store.manifest.key, cache, lambda copy: shutil.copytree(store.folder, copy))
+
+
+def staged(manifest: Manifest, key: str, cache: str | Path, fill: Callable[[Path], object]) -> Store:
+    """The node's copy of the store that has this manifest; `fill` makes the folder if there is none yet."""
+    home = Path(cache) / manifest.corpus
+    target = home / manifest.fingerprint
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with FileLock(home / f".{store.fingerprint}.lock"):
+        with FileLock(home / f".{manifest.fingerprint}.lock"):
             if not (target / MANIFEST).exists():
                 draft = Path(tempfile.mkdtemp(prefix=".stage-", dir=home))
                 try:
-                    shutil.copytree(store.folder, draft / "copy")
+                    fill(draft / "copy")
                     open_store(draft / "copy", key=key)
                     os.replace(draft / "copy", target)
                 finally:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import json
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +27,7 @@ from mdjpt_platform.store.schema import (
     INDEX,
     INDEX_SCHEMA,
     MANIFEST,
+    QUALITY,
     SIGNALS,
     Manifest,
     SignalFile,
@@ -39,16 +41,24 @@ STALE_SECONDS = 24 * 3600
 WRITABLE = "a folder that can be written, with room for the prepared data"
 
 
-class _Hashing:
-    """A file that hashes and counts what is written to it."""
+class Hashing:
+    """A .npy file in the making, which hashes and counts what is written to it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.sha, self.bytes = file, hashlib.sha256(), 0
 
     def write(self, data: Any) -> int:
+        """Write bytes."""
         self.sha.update(data)
         self.bytes += memoryview(data).nbytes
         return self.file.write(data)
+
+    def header(self, kind: str, shape: tuple[int, ...]) -> None:
+        """Announce an array of this type and shape in C order, whose bytes follow."""
+        header = io.BytesIO()
+        about = {"descr": kind, "fortran_order": False, "shape": tuple(map(int, shape))}
+        np.lib.format.write_array_header_1_0(header, about)
+        self.write(header.getvalue())
 
 
 def save_signal(path: Path, parts: Iterable[NDArray[np.float32]], shape: tuple[int, int]) -> SignalFile:
@@ -58,12 +68,8 @@ def save_signal(path: Path, parts: Iterable[NDArray[np.float32]], shape: tuple[i
     """
     rows = 0
     with replacing(path) as file:
-        out = _Hashing(file)
-        header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(
-            header, {"descr": "<f4", "fortran_order": False, "shape": tuple(map(int, shape))}
-        )
-        out.write(header.getvalue())
+        out = Hashing(file)
+        out.header("<f4", shape)
         for part in parts:
             if part.ndim != 2 or part.shape[1] != shape[1]:
                 raise ValueError(f"{path.name}: a part of shape {part.shape} in a signal of {shape[1]} channels")
@@ -104,18 +110,24 @@ def publish(draft: Path, final: Path) -> None:
     _sync_folder(final.parent)
 
 
-def finish_store(draft: Path, final: Path, rows: Iterable[TrialRow], **facts: Any) -> Manifest:
-    """Write index and manifest into a draft that holds its signals, and publish it.
+def finish_store(
+    draft: Path, final: Path, rows: Iterable[TrialRow], quality: Mapping[str, Any], **facts: Any
+) -> Manifest:
+    """Write index, quality and manifest into a draft that holds its signals, and publish it.
 
-    `facts` are the manifest's fields but `index` and `version`. Rows are sorted by (subject, session, trial).
+    `quality`: JSON values by recording. `facts`: the manifest's fields but `index`, `quality` and `version`. Rows are
+    sorted by (subject, session, trial).
     """
     ordered = sorted(rows, key=lambda row: (row.subject, row.session, row.trial))
     table = pa.Table.from_pylist([row.model_dump() for row in ordered], schema=INDEX_SCHEMA)
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     index = buffer.getvalue()
-    manifest = Manifest(index=hashlib.sha256(index).hexdigest(), version=__version__, **facts)
+    looked = json.dumps(quality, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in (("index", index), ("quality", looked))}
+    manifest = Manifest(**sums, version=__version__, **facts)
     write_atomic(draft / INDEX, index)
+    write_atomic(draft / QUALITY, looked)
     write_atomic(draft / MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")
     publish(draft, final)
     return manifest
@@ -157,6 +169,7 @@ def write_store(
             draft,
             final,
             rows,
+            {},
             corpus=name,
             layout=corpus.layout,
             key=final.name,

@@ -20,6 +20,7 @@ def test_one_copy_for_all_processes_of_a_node(tiny: Config, tmp_path: Path) -> N
     assert len(folders) == 1 and tmp_path in folders.pop().parents
     assert copies[0].fingerprint == store.fingerprint
     assert all(np.array_equal(copies[0].signal(row), store.signal(row)) for row in range(len(store)))
+    assert copies[0].quality() == store.quality()
     made = (copies[0].folder / "manifest.json").stat().st_mtime_ns
     assert stage(store, tmp_path / "cache").folder.joinpath("manifest.json").stat().st_mtime_ns == made
 

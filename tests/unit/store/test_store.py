@@ -108,6 +108,19 @@ def test_bytes_do_not_depend_on_the_order_or_the_place(tmp_path: Path) -> None:
     assert str(tmp_path) not in (one / "manifest.json").read_text()
 
 
+def test_quality_is_read_when_asked_for_and_verified(folder: Path) -> None:
+    assert open_store(folder).quality() == {}
+    (folder / "quality.json").write_text('{"sub-01_ses-1":{}}\n')
+    with pytest.raises(BadInput, match=r"quality\.json: sha256: found .*: damaged"):
+        open_store(folder)
+    store = open_store(folder, verify=False)  # a worker has no use for it
+    with pytest.raises(BadInput, match=r"quality\.json: sha256"):
+        store.quality()
+    (folder / "quality.json").unlink()
+    with pytest.raises(BadInput, match=r"quality\.json: quality: found No such file"):
+        store.quality()
+
+
 def test_fingerprint_follows_the_signals(folder: Path, tmp_path: Path) -> None:
     trials = [
         (TrialRow(corpus="one", subject="01", session=1, trial=1, stimulus="s", play_order=1, label=None, samples=1), x)
