@@ -1,4 +1,4 @@
-"""What scheduling a cell costs: N trivial cells through Tune in their trial processes, and a few through nested Ray Train.
+"""What scheduling a cell costs: trivial cells through Tune in their trial processes, and some through nested Ray Train.
 
 Prints one JSON line a way: wall-clock seconds times processes at once, less the seconds that the cells themselves took,
 per cell. Starting Ray and the first trial process of every slot (imports) are in it.

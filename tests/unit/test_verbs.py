@@ -68,15 +68,15 @@ def test_prepare_counts_what_had_to_be_left_out(tmp_path: Path, capsys: pytest.C
 
 def test_pretrain_prepares_only_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = simulated(tmp_path)
-    verbs._prepare_missing(config, ["sim"])
+    verbs.prepare_missing(config, ["sim"])
     assert "sim: 2 prepared" in capsys.readouterr().out
-    verbs._prepare_missing(config, ["sim"])
+    verbs.prepare_missing(config, ["sim"])
     assert capsys.readouterr().out == ""
 
 
 def test_corpora_without_raw_recordings_are_not_prepared(tiny: Config, tmp_path: Path) -> None:
     execution = tiny.exec.model_copy(update={"store": str(tmp_path / "empty")})
-    verbs._prepare_missing(tiny.model_copy(update={"exec": execution}), ["one"])
+    verbs.prepare_missing(tiny.model_copy(update={"exec": execution}), ["one"])
     assert not (tmp_path / "empty").exists()
 
 
