@@ -176,7 +176,9 @@ def components(quality: Quality) -> Iterator[Verdict]:
     if much:
         yield flagged(about, "More than a third of the components went in {}.", much)
     if none:
-        yield flagged(about, "Nobody is without eyes, yet nothing was removed in {}.", none)
+        yield flagged(
+            about, "Eyes leave components unless the publishers took them out, yet nothing was removed in {}.", none
+        )
     if counts and not much and not none:
         yield fine(about, f"{span(min(counts), max(counts))} in every recording.")
     if passed:
