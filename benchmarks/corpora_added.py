@@ -53,6 +53,7 @@ def config(folder: Path, sources: tuple[str, ...], seed: int, smoke: bool) -> Co
         "corpora": corpora,
         "sources": sources,
         "targets": [TARGET],
+        "recipe": "mdjpt_no_ica",
         "model": MODEL,
         "contrast": {"temperature": 0.1},
         "optim": {"lr": 0.01},

@@ -243,16 +243,18 @@ class RunConfig(Frozen):
 class ExecConfig(Frozen):
     """How and where a run is carried out; changes time and places, never numbers."""
 
-    raw: dict[str, str] = Field(default_factory=dict, description="folder of raw recordings per corpus")
+    raw: dict[str, str] = Field(
+        default_factory=dict, description="folder or URI (s3://...) of raw recordings per corpus"
+    )
     simulated: str = Field("data/raw", description="folder of simulated raw recordings")
-    store: str = Field("data/store", description="folder of prepared data")
+    store: str = Field("data/store", description="folder or URI of prepared data; a URI needs `cache`")
     keep_steps: Literal["costly", "all", "none"] = Field(
         "costly",
         description="what preparation steps gave is kept beside the store, and a recipe that changes after them is "
         "prepared from there: costly: at most 20 MB for every second that it saves; all: whatever can be kept, each "
         "twice the store's size; none: nothing. What the recipe prepared last does not use is removed",
     )
-    cache: str | None = Field(None, description="node's own folder that stores are copied to; read in place if absent")
+    cache: str | None = Field(None, description="node's own folder for copies of stores; read in place if absent")
     runs: str = Field("runs", description="folder of results")
     workers: int = Field(1, ge=1, description="training processes")
     engine: Literal["ray", "local"] = Field("ray", description="Ray Train, or one process without Ray")

@@ -169,12 +169,12 @@ def prepare_dry(config: Config) -> int:
 
 def prepare_missing(config: Config, names: Iterable[str]) -> None:
     """Prepare those of the named corpora that have no store yet, if their raw recordings are at hand."""
-    from mdjpt_platform.preprocess import folder_of
+    from mdjpt_platform.preprocess.recipe import is_prepared
 
     def at_hand(name: str) -> bool:
         return name in config.exec.raw or config.run.corpora[name].simulate is not None
 
-    missing = [n for n in names if not (folder_of(config, n) / "manifest.json").exists() and at_hand(n)]
+    missing = [name for name in names if at_hand(name) and not is_prepared(config, name)]
     if missing:
         prepare(config, missing)
 

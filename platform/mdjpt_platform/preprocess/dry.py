@@ -84,7 +84,7 @@ def dry_run(
 
 def _outlook(listing: Listing) -> Outlook:
     usable = [recording for recording in listing.recordings if not recording.problem]
-    sizes = {recording.id: sum(map(_size, recording.files)) for recording in usable}
+    sizes = {recording.id: sum(_size(listing, file) for file in recording.files) for recording in usable}
     held, old = _store(listing)
     plans = _plans(listing, usable, old)
     steps = [step.step for step in steps_of_recording(listing.recipe)]
@@ -121,7 +121,7 @@ def _plans(listing: Listing, recordings: Sequence[Recording], old: Manifest | No
     found = {}
     for recording in recordings:
         try:
-            keys = chain(recording, inputs_of(recording, digests), listing.recipe, codes)
+            keys = chain(recording, inputs_of(recording, digests, listing.mark), listing.recipe, codes)
         except (KeyError, OSError):  # never hashed as they are now
             found[recording.id] = (TOUCHED if recording.id in known else READ, 0)
             continue
@@ -188,8 +188,8 @@ def _expected_size(listing: Listing) -> int | None:
     return round(total * rate * len(facts.channels) * 4) or None
 
 
-def _size(name: str) -> int:
+def _size(listing: Listing, file: str) -> int:
     try:
-        return Path(name).stat().st_size
+        return listing.size(file)
     except OSError:
         return 0  # the preparation will say so

@@ -60,6 +60,7 @@ def ica(
     thresholds: Literal["default", "strict"] | dict[Artefact, Share] = "default",
     eog: tuple[tuple[str, ...], ...] = (("FP1", "FP2"), ("AF3", "AF4")),
     eog_z: Positive = 3.0,
+    eog_r: Share | None = None,
     most: Share = 0.5,
     channels: Annotated[int, Field(ge=3)] = 14,
     few: Literal["refuse", "pass"] = "refuse",
@@ -72,9 +73,11 @@ def ica(
     `high_pass` Hz; of more than `minutes` minutes, to blocks of 10 s spread evenly. As many components as the signal
     has rank, or `components`. What goes is subtracted from the whole signal, unfiltered and in its own reference.
     `by` iclabel: classes with probabilities from `thresholds` on. `by` eog: components that follow the first of the
-    sets of channels `eog` which the recording has, by MNE's iterated z-score above `eog_z` (EMOD's way); `both`:
-    either. Where there are fewer than `channels` channels, less than 4 samples a weight, less than 100 Hz for ICLabel
-    or none of the `eog` channels, the recording is refused or passes as it is, as `few` says.
+    sets of channels `eog` which the recording has, by MNE's iterated z-score above `eog_z` (EMOD's way) or, where it is
+    set, by |r| above `eog_r`: of 13 values none can exceed a z of 3.3, and in caps of 14 channels the z-score found
+    none of the planted eyes, an r of .5 all of them. `both`: either. Where there are fewer than `channels` channels,
+    less than 4 samples a weight, less than 100 Hz for ICLabel or none of the `eog` channels, the recording is refused
+    or passes as it is, as `few` says.
 
     ICLabel was trained on 1 to 100 Hz and warns of anything else; mdJPT shows it 0.5 to 47 Hz at 125 Hz, and so does
     its preset here. Measured on planted artefacts (benchmarks/icalabel.py; caps of 14 and 30, 42 components): with the
@@ -104,7 +107,8 @@ def ica(
         if by != "eog":
             _mark_by_iclabel(found, model, raw, THRESHOLDS[thresholds] if isinstance(thresholds, str) else thresholds)
         if by != "iclabel":
-            for place in model.find_bads_eog(raw, ch_name=sites, threshold=eog_z, verbose="ERROR")[0]:
+            rule = {"threshold": eog_z} if eog_r is None else {"threshold": eog_r, "measure": "correlation"}
+            for place in model.find_bads_eog(raw, ch_name=sites, verbose="ERROR", **rule)[0]:
                 found[place] |= {"label": found[place]["label"] or "eye", "removed": True}
         gone = [place for place, entry in enumerate(found) if entry["removed"]]
         if len(gone) > most * count:
@@ -223,9 +227,8 @@ def _maps(sources: Array, part: Array) -> Array:
 
 
 def _subtract(signals: Signals, maps: Array, model: mne.preprocessing.ICA, gone: list[int]) -> None:
-    """Take components out of the whole signal, in place."""
+    """Take components out of the whole signal, in place; being fitted to an average reference, they ignore any other."""
     unmixing = model.unmixing_matrix_ @ model.pca_components_[: model.n_components_] / model.pre_whitener_.T * 1e-6
-    unmixing = unmixing - unmixing.mean(axis=1, keepdims=True)  # of the average-referenced signal
     keep = np.eye(len(maps)) - maps[:, gone] @ unmixing[gone]
     for piece in signals.pieces:
         for start in range(0, piece.data.shape[1], AT_ONCE):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from mdjpt_platform.config import Config, CorpusConfig, StepConfig
+from mdjpt_platform.config import Config, CorpusConfig, ExecConfig, StepConfig
 from mdjpt_platform.corpora.base import Corpus, Recording, classes_of
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.objects import at, is_uri
 from mdjpt_platform.preprocess.finalise import check_ids
+from mdjpt_platform.preprocess.recording import signature
+from mdjpt_platform.preprocess.remote import Outline, outline
+from mdjpt_platform.store.remote import working_root
 from mdjpt_platform.store.schema import store_folder
 
 WORK = ".work"
@@ -29,11 +34,23 @@ class Listing:
     raw: Path
     keep: Literal["costly", "all", "none"]
     """Which results of steps to keep (`exec.keep_steps`)."""
+    outline: Outline | None = None
+    """Where the raw files are objects: which of them each file of the listing stands for."""
+    scratch: Path | None = None
+    """Folder of the node that such objects are fetched into, a recording at a time."""
 
     @property
     def work(self) -> Path:
         """Folder of the recordings' results; all recipes share it."""
         return self.final.parent / WORK
+
+    def mark(self, file: str) -> str:
+        """Hash that changes when a raw file does. Raises OSError."""
+        return signature(file) if self.outline is None else self.outline.mark(file)
+
+    def size(self, file: str) -> int:
+        """Bytes of a raw file. Raises OSError."""
+        return Path(file).stat().st_size if self.outline is None else self.outline.size(file)
 
 
 def list_corpus(config: Config, name: str, recipe: tuple[StepConfig, ...], corpora: Mapping[str, Corpus]) -> Listing:
@@ -48,8 +65,19 @@ def list_corpus(config: Config, name: str, recipe: tuple[StepConfig, ...], corpo
     classes_of(corpus.facts, options)
     if name not in config.exec.raw:
         raise BadInput("run file", f"exec.raw.{name}", "nothing", "the folder of the raw recordings")
-    raw = Path(config.exec.raw[name]).expanduser().absolute()
-    recordings = corpus.recordings(name, options, raw)
+    uri, remote = config.exec.raw[name], dict[str, Any]()
+    if is_uri(uri):
+        scratch = scratch_of(config.exec) / name
+        with outline(at(uri), scratch) as whole:
+            raw = whole.root
+            recordings = corpus.recordings(name, options, raw)
+            remote = {
+                "outline": whole.part(f for r in recordings if not r.problem for f in r.files),
+                "scratch": scratch,
+            }
+    else:
+        raw = Path(uri).expanduser().absolute()
+        recordings = corpus.recordings(name, options, raw)
     if options.subjects is not None:
         there = {recording.subject for recording in recordings}
         absent = [subject for subject in options.subjects if subject not in there]
@@ -59,8 +87,13 @@ def list_corpus(config: Config, name: str, recipe: tuple[StepConfig, ...], corpo
     if not recordings:
         raise BadInput(raw, "recordings", "none", f"files of layout {options.layout}")
     check_ids([recording.id for recording in recordings])
-    final = store_folder(config.exec.store, name, options, recipe).absolute()
-    return Listing(name, corpus, options, recipe, tuple(recordings), final, raw, config.exec.keep_steps)
+    final = store_folder(working_root(config.exec), name, options, recipe).absolute()
+    return Listing(name, corpus, options, recipe, tuple(recordings), final, raw, config.exec.keep_steps, **remote)
+
+
+def scratch_of(execution: ExecConfig) -> Path:
+    """The node's own folder for raw files that are being read."""
+    return Path(execution.cache or Path(tempfile.gettempdir()) / "mdjpt") / "raw"
 
 
 def check_names(config: Config, names: list[str]) -> None:

@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from mdjpt_platform.config import Config, StepConfig, content_hash
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.objects import at, is_uri
 from mdjpt_platform.preprocess.steps import STEPS
-from mdjpt_platform.store.schema import store_folder
+from mdjpt_platform.store.remote import published, store_place, working_root
+from mdjpt_platform.store.schema import MANIFEST, store_folder
 
 BLINK_SITES = ["FP1", "FP2", "F7", "F8"]
 """What the published first pass protects: a blink there is not to be mistaken for a bad electrode."""
@@ -51,7 +53,8 @@ PRESETS: dict[str, tuple[StepConfig, ...]] = {
     # EMOD (SYSTEMS 2.6, DATASETS 19). A corpus keeps its native rate there; here all get one, 200 Hz, since one encoder
     # reads them, so the change of rate comes last. Its z-score is a subject's here, by one scalar, which keeps what
     # channels differ in; microvolts throughout, where EMOD mixes units; Butterworth, where MNE's default FIR has a
-    # slope of 12 Hz above 49 Hz. A recording without frontal channels goes on without ICA.
+    # slope of 12 Hz above 49 Hz. A recording without frontal channels goes on without ICA, and in caps of 14 channels
+    # its z-score finds next to nothing (`eog_r: 0.5` does; see the step).
     "emod": (
         _step("channels"),
         _step("unit"),
@@ -107,7 +110,17 @@ def folder_of(config: Config, name: str) -> Path:
     """
     if name not in config.run.corpora:
         raise BadInput("run file", "corpora", repr(name), f"one of: {', '.join(config.run.corpora)}")
-    return store_folder(config.exec.store, name, config.run.corpora[name], resolve(config.run.recipe))
+    return store_folder(working_root(config.exec), name, config.run.corpora[name], resolve(config.run.recipe))
+
+
+def is_prepared(config: Config, name: str) -> bool:
+    """Whether a corpus of the run has a store, here or on object storage. Raises BadInput as `folder_of`; no answer."""
+    if (folder_of(config, name) / MANIFEST).exists():
+        return True
+    if not is_uri(config.exec.store):
+        return False
+    place = store_place(at(config.exec.store), name, config.run.corpora[name], resolve(config.run.recipe))
+    return published(place) is not None
 
 
 def _parameters(step: StepConfig, field: str) -> dict[str, Any]:

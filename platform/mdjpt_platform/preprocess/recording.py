@@ -126,11 +126,16 @@ def signature(name: str) -> str:
     return content_hash([str(Path(name).absolute()), stat.st_size, stat.st_mtime_ns])
 
 
-def inputs_of(recording: Recording, digests: Mapping[str, str]) -> dict[str, str]:
-    """Name of every file below the deepest folder that holds them all -> its SHA-256. Raises OSError, KeyError."""
+def inputs_of(
+    recording: Recording, digests: Mapping[str, str], mark: Callable[[str], str] = signature
+) -> dict[str, str]:
+    """Name of every file below the deepest folder that holds them all -> its SHA-256; `digests` go by `mark`.
+
+    Raises OSError, KeyError.
+    """
     files = recording.files
     top = Path(os.path.commonpath([Path(name).parent for name in files])) if files else Path()
-    return {Path(name).relative_to(top).as_posix(): digests[signature(name)] for name in files}
+    return {Path(name).relative_to(top).as_posix(): digests[mark(name)] for name in files}
 
 
 def _prepare(

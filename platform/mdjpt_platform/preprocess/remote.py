@@ -26,7 +26,7 @@ from mdjpt_platform.corpora.base import Recording
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.objects import Object, Place, download, listing, shown, together
 from mdjpt_platform.preprocess.keys import chain
-from mdjpt_platform.preprocess.recording import Outcome, Task, prepare_recording, signature
+from mdjpt_platform.preprocess.recording import Outcome, Task, inputs_of, prepare_recording, signature
 from mdjpt_platform.preprocess.result import load_prepared
 from mdjpt_platform.store.write import new_draft, unwritable
 
@@ -62,6 +62,10 @@ class Outline:
         if name not in self.objects:
             raise BadInput(f"{self.place}/{name}", "file of a recording", "nothing", "a file of the corpus")
         return name
+
+    def size(self, file: str) -> int:
+        """Bytes of an object. Raises BadInput: there is none."""
+        return self.objects[self.name(file)].size
 
     def mark(self, file: str) -> str:
         """Hash of place, size and time of an object: equal for one that was not touched (see recording.signature)."""
@@ -230,10 +234,7 @@ def _settled(recording: Recording, task: Task, outline: Outline) -> Outcome | No
     names = [outline.name(file) for file in recording.files]
     if len(digests) < len(set(names)):
         return None
-    top = os.path.commonpath([os.path.dirname(f"/{name}") for name in names])
-    inputs = {os.path.relpath(f"/{name}", top): digests[outline.mark(file)]
-              for file, name in zip(recording.files, names, strict=True)}  # fmt: skip
-    keys = chain(recording, inputs, task.recipe, task.codes)
+    keys = chain(recording, inputs_of(recording, digests, outline.mark), task.recipe, task.codes)
     finished = task.known.get(recording.id) == keys[-1]
     if not finished and load_prepared(task.work / keys[-1]) is None:
         return None

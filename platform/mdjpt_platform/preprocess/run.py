@@ -19,10 +19,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mdjpt_platform.config import Config
 from mdjpt_platform.corpora.base import Corpus
+from mdjpt_platform.objects import at, is_uri
 from mdjpt_platform.preprocess.listing import Listing, check_names, list_corpus
 from mdjpt_platform.preprocess.recipe import resolve
 from mdjpt_platform.preprocess.stages import CorpusReport, prepare_corpus
 from mdjpt_platform.preprocess.timings import spelled
+from mdjpt_platform.store.remote import fetch, push, store_place
 from mdjpt_platform.store.write import new_draft, unwritable
 
 
@@ -86,7 +88,13 @@ def prepare(
         each = _each_here(config.exec.progress)
     report = PrepareReport()
     for name, listing in listings.items():
+        place = None
+        if is_uri(config.exec.store):
+            place = store_place(at(config.exec.store), name, listing.config, recipe)
+            fetch(place, listing.final)
         report.corpora[name] = prepare_corpus(listing, each)
+        if place is not None:
+            push(report.corpora[name].folder, place)
     return report
 
 

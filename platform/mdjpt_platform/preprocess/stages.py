@@ -30,6 +30,7 @@ from mdjpt_platform.preprocess.kept import prune
 from mdjpt_platform.preprocess.keys import codes_of
 from mdjpt_platform.preprocess.listing import Listing
 from mdjpt_platform.preprocess.recording import Outcome, Task, prepare_recording
+from mdjpt_platform.preprocess.remote import prepare_remote
 from mdjpt_platform.preprocess.result import Prepared, load_prepared
 from mdjpt_platform.preprocess.steps import STEPS
 from mdjpt_platform.preprocess.timings import Timed, load_timings, save_timings
@@ -106,7 +107,7 @@ def _round(
     """Outcomes of recordings by id; what was read of raw files is remembered for the next run."""
     task = Task(listing.corpus, listing.recipe, listing.work, codes, listing.keep, known, load_digests(listing.work))
     title = f"{listing.name}: recordings"
-    rows = each(lambda recording: asdict(prepare_recording(recording, task)), recordings, title)
+    rows = each(_work(listing, task, recordings), recordings, title)
     outcomes = {outcome.id: outcome for outcome in (Outcome(**row) for row in rows)}
     digests = dict(task.digests)
     for outcome in outcomes.values():
@@ -145,6 +146,15 @@ def _early(manifest: Manifest) -> dict[str, str]:
 def _keys(found: Mapping[str, Outcome]) -> set[str]:
     """Every key of every recording."""
     return {key for outcome in found.values() for key in json.loads(outcome.keys)}
+
+
+def _work(listing: Listing, task: Task, recordings: Sequence[Recording]) -> Callable[[Recording], dict[str, Any]]:
+    """What a task does with its recording."""
+    outline, scratch = listing.outline, listing.scratch
+    if outline is None or scratch is None:
+        return lambda recording: asdict(prepare_recording(recording, task))
+    parts = {one.id: outline.part(() if one.problem else one.files) for one in recordings}
+    return lambda recording: asdict(prepare_remote(recording, task, parts[recording.id], scratch))
 
 
 def _split(found: Mapping[str, Outcome], raw: Path) -> tuple[dict[str, str], dict[str, str]]:
@@ -253,7 +263,8 @@ def _report(listing: Listing, manifest: Manifest, began: float, **facts: Any) ->
 def _nothing_usable(listing: Listing, failed: Mapping[str, str]) -> BadInput:
     first = next((f"{name}: {reason}" for name, reason in sorted(failed.items())), "none")
     found = f"none usable of {len(listing.recordings)}; the first: {first}"
-    return BadInput(listing.raw, f"recordings of {listing.name}", found, "at least one")
+    where = listing.raw if listing.outline is None else listing.outline.place
+    return BadInput(where, f"recordings of {listing.name}", found, "at least one")
 
 
 def _portable(reason: str, raw: Path) -> str:

@@ -7,18 +7,20 @@ is half uploaded, or half replaced, has none and is no store.
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from pyarrow.fs import FileType
 from pydantic import ValidationError
 
-from mdjpt_platform.config import CorpusConfig, StepConfig
+from mdjpt_platform.config import CorpusConfig, ExecConfig, StepConfig
 from mdjpt_platform.errors import BadInput
-from mdjpt_platform.objects import Object, Place, asked, download, listing, together, upload
-from mdjpt_platform.store.read import CURE, Store
+from mdjpt_platform.objects import Object, Place, asked, download, is_uri, listing, together, upload
+from mdjpt_platform.store.read import CURE, Store, open_store
 from mdjpt_platform.store.schema import INDEX, MANIFEST, QUALITY, SAFE_NAME, SIGNALS, Manifest, store_folder
 from mdjpt_platform.store.stage import staged
+from mdjpt_platform.store.write import new_draft, publish, unwritable
 
 LARGEST_MANIFEST = 64 << 20
 """Bytes; a larger one is none of ours."""
@@ -26,6 +28,18 @@ LARGEST_MANIFEST = 64 << 20
 
 class NoStore(BadInput):
     """There is no whole store at a place."""
+
+
+def working_root(execution: ExecConfig) -> Path:
+    """Folder in which stores are prepared: `exec.store`, or a part of the node's cache where that is object storage.
+
+    Raises BadInput: object storage and no `exec.cache`.
+    """
+    if not is_uri(execution.store):
+        return Path(execution.store)
+    if execution.cache is None:
+        raise BadInput("run file", "exec.cache", "nothing", "a folder of this machine for copies of exec.store")
+    return Path(execution.cache) / "prepared"
 
 
 def store_place(root: Place, name: str, corpus: CorpusConfig, recipe: Sequence[StepConfig]) -> Place:
@@ -78,6 +92,29 @@ def pull(place: Place, cache: str | Path) -> Store:
         together(lambda item: _save(place, item, copy / item.name), files)
 
     return staged(manifest, place.base.rpartition("/")[2], cache, fill)
+
+
+def fetch(place: Place, folder: Path) -> bool:
+    """Copy a published store to where it would be prepared, so that what is finished there is not done again here.
+
+    Does nothing, and returns False, where a store is there already or none is published. Raises BadInput: damaged, no
+    answer, the folder cannot be written.
+    """
+    if (folder / MANIFEST).exists() or published(place) is None:
+        return False
+    files = _opened(place)[1]
+    try:
+        draft = new_draft(folder.parent, folder.name)
+        try:
+            (draft / SIGNALS).mkdir()
+            together(lambda item: _save(place, item, draft / item.name), files)
+            open_store(draft, key=folder.name)
+            publish(draft, folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    return True
 
 
 def _opened(place: Place) -> tuple[Manifest, list[Object]]:

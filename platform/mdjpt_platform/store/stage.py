@@ -27,10 +27,10 @@ def stage(store: Store, cache: str | Path) -> Store:
 def staged(manifest: Manifest, key: str, cache: str | Path, fill: Callable[[Path], object]) -> Store:
     """The node's copy of the store that has this manifest; `fill` makes the folder if there is none yet."""
     home = Path(cache) / manifest.corpus
-    target = home / manifest.fingerprint
+    target = home / f"{manifest.fingerprint}-{key}"  # stores of one content may be prepared from two configurations
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with FileLock(home / f".{manifest.fingerprint}.lock"):
+        with FileLock(home / f".{target.name}.lock"):
             if not (target / MANIFEST).exists():
                 draft = Path(tempfile.mkdtemp(prefix=".stage-", dir=home))
                 try:

@@ -36,6 +36,8 @@ class Entry(Frozen):
     table: str = Field("", description="SHA-256 of its table of scores")
     encoder: str = Field("", description="folder of its pre-training")
     stores: dict[str, str] = Field(default_factory=dict, description="fingerprints of what it read")
+    chance: dict[str, dict[str, float]] = Field(default_factory=dict, description="read-out -> metric -> what guessing gives")
+    hardware: dict[str, str] = Field(default_factory=dict, description="what it was computed with")
 
 
 class Ledger:
@@ -85,9 +87,8 @@ class Ledger:
                 continue
             scores = pd.read_parquet(self.cells / f"{cell.key}.parquet")
             place = {**cell.place, "sources": " ".join(cell.place["sources"])}
-            plain = {name: value if isinstance(value, str | int | float | bool) else json.dumps(value)
-                     for name, value in place.items()}  # fmt: skip
-            parts.append(scores.assign(cell=cell.key, code=entry.code, **plain))
+            columns = {name: in_column(value) for name, value in place.items()}
+            parts.append(scores.assign(cell=cell.key, code=entry.code, **columns))
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     def refuse_other_code(self, cells: Iterable[Cell], code: str) -> None:
@@ -111,6 +112,11 @@ class Ledger:
             facts = {"reason": before.reason, "attempts": before.attempts + 1, **facts}
         entry = Entry(key=cell.key, place=place, **facts)
         write_atomic(self.cells / f"{cell.key}.json", entry.model_dump_json(indent=1).encode())
+
+
+def in_column(value: Any) -> Any:
+    """A value of an axis as the table has it: what is no plain value becomes JSON."""
+    return value if isinstance(value, str | int | float | bool) else json.dumps(value)
 
 
 def _sha256(data: bytes) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mdjpt_platform.code import sources
 from mdjpt_platform.config import Config, ExecConfig
+from mdjpt_platform.objects import is_uri
 from mdjpt_platform.study.grid import Cell, Size, expand, groups
 from mdjpt_platform.study.ledger import Entry, Ledger
 from mdjpt_platform.study.spec import StudyConfig, load_study
@@ -122,7 +123,7 @@ def in_trial(execution: ExecConfig) -> ExecConfig:
             "engine": "ray" if execution.workers > 1 and execution.engine == "ray" else "local",
             "threads": threads,
             "progress": False,
-            "store": str(Path(execution.store).resolve()),
+            "store": execution.store if is_uri(execution.store) else str(Path(execution.store).resolve()),
             "runs": str(Path(execution.runs).resolve()),
             "mlflow": tracking_uri(execution) or "off",
         }

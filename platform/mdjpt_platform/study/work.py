@@ -12,8 +12,10 @@ from torch import nn
 from mdjpt_platform.code import sources
 from mdjpt_platform.config import Config, ExecConfig
 from mdjpt_platform.errors import MdjptError
+from mdjpt_platform.evaluate.result import TargetResult
 from mdjpt_platform.evaluate.run import evaluate_target
 from mdjpt_platform.evaluate.windows import WindowStore
+from mdjpt_platform.hardware import hardware
 from mdjpt_platform.study.grid import Cell
 from mdjpt_platform.study.ledger import Ledger
 from mdjpt_platform.tracking.mlflow import MlflowSink
@@ -59,16 +61,17 @@ def run_group(group: Group, ledger: Ledger) -> int:
         try:
             config = _config(group, cell)
             stores = open_stores(config, tuple(dict.fromkeys((*cell.run.targets, *cell.run.sources))), verify=False)
-            table = _scores(cell, config, dict(stores.items()), done.folder)
+            result = _evaluated(cell, config, dict(stores.items()), done.folder)
         except EXPECTED as error:
             ledger.failed(cell, f"read-out: {_said(error)}", code=code)
             failures += 1
             continue
         ledger.done(
-            cell, table, code=code, seconds=share + time.perf_counter() - began, encoder=done.folder.name,
+            cell, result.subjects, code=code, seconds=share + time.perf_counter() - began, encoder=done.folder.name,
             stores={name: store.fingerprint for name, store in stores.items()},
+            chance=_chance(result.scores), hardware=hardware(config.exec.gpu),
         )  # fmt: skip
-        _track(group, cell, config, table)
+        _track(group, cell, config, result.subjects)
     return failures
 
 
@@ -76,16 +79,21 @@ def _config(group: Group, cell: Cell) -> Config:
     return Config(run=cell.run.model_copy(update={"name": group.study}), exec=group.execution)
 
 
-def _scores(cell: Cell, config: Config, stores: dict[str, WindowStore], folder: Path) -> pd.DataFrame:
-    """Scores of the cell by subject: method, readout, lds, metric, subject, value."""
+def _evaluated(cell: Cell, config: Config, stores: dict[str, WindowStore], folder: Path) -> TargetResult:
+    """The encoder and its controls, read out on the cell's target."""
     device = "cuda" if config.exec.gpu else "cpu"
     models: dict[str, nn.Module | None] = {"trained": load_model(folder, cell.run.model).to(device)}
     for control in cell.run.evaluate.controls:
         models[control] = new_model(cell.run).eval().to(device) if control == "random" else None
     (target,) = cell.run.targets
     sources = {name: stores[name] for name in cell.run.sources}
-    result = evaluate_target(models, stores[target], cell.run, target, sources, progress=False)
-    return result.subjects
+    return evaluate_target(models, stores[target], cell.run, target, sources, progress=False)
+
+
+def _chance(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """What guessing gives, by read-out and metric; it is the same for every method and smoothing."""
+    levels = scores.groupby(["readout", "metric"])["chance"].first().dropna()
+    return {str(name): part.droplevel(0).to_dict() for name, part in levels.groupby(level=0)}
 
 
 def _track(group: Group, cell: Cell, config: Config, table: pd.DataFrame) -> None:

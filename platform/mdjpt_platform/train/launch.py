@@ -23,6 +23,7 @@ from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.config import Config, content_hash, parse
 from mdjpt_platform.data.plan import Row
 from mdjpt_platform.errors import BadInput, MdjptError
+from mdjpt_platform.objects import is_uri
 from mdjpt_platform.tracking import MetricSink, open_sinks, read_jsonl
 from mdjpt_platform.tracking.names import tracking_uri
 from mdjpt_platform.train.context import Context
@@ -190,7 +191,7 @@ def _absolute(config: Config) -> dict[str, Any]:
     tree = config.run.model_dump(mode="json")
     execution = config.exec.model_dump(mode="json")
     for name in ("store", "runs"):
-        execution[name] = str(Path(execution[name]).resolve())
+        execution[name] = execution[name] if is_uri(execution[name]) else str(Path(execution[name]).resolve())
     execution["mlflow"] = tracking_uri(config.exec) or "off"
     return {**tree, "exec": execution}
 

@@ -9,8 +9,10 @@ from mdjpt_model.encoders import ENCODERS
 from mdjpt_platform.config import Config, RunConfig, WindowConfig
 from mdjpt_platform.data.plan import Pair, Plan, pairs
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.objects import at, is_uri
 from mdjpt_platform.preprocess.recipe import resolve
 from mdjpt_platform.store import Store, open_store, store_folder
+from mdjpt_platform.store.remote import pull, store_place, working_root
 from mdjpt_platform.store.stage import stage
 
 
@@ -40,7 +42,13 @@ def open_stores(config: Config, names: tuple[str, ...], *, verify: bool, staged:
     """
     stores = {}
     for name in names:
-        folder = store_folder(config.exec.store, name, config.run.corpora[name], resolve(config.run.recipe))
+        recipe = resolve(config.run.recipe)
+        if is_uri(config.exec.store):
+            place = store_place(at(config.exec.store), name, config.run.corpora[name], recipe)
+            working_root(config.exec)  # refuses where there is no cache
+            stores[name] = pull(place, str(config.exec.cache))
+            continue
+        folder = store_folder(config.exec.store, name, config.run.corpora[name], recipe)
         if not (Path(folder) / "manifest.json").exists():
             raise BadInput(folder, f"store of {name}", "nothing", "prepared data: run `mdjpt prepare` first")
         stores[name] = open_store(folder, verify=verify)

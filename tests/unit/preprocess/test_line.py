@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from scipy.signal import welch
+from scipy.signal import butter, sosfiltfilt, welch
 
 from corpora_cases import config, listed, read, real
 from mdjpt_platform.preprocess import signals, steps
@@ -77,6 +77,15 @@ def test_a_broad_rhythm_is_no_line() -> None:
         samples,
     )
     assert found(steps.line(recording(field(samples) + 10 * beta / beta.std(), rate=rate))) == []
+
+
+def test_on_a_slope_a_line_is_judged_by_the_slope() -> None:
+    rate, samples = 128.0, 120 * 128
+    sos = butter(4, 30, fs=rate, output="sos")
+    falling = sosfiltfilt(sos, np.random.default_rng(0).standard_normal((31, samples)))
+    assert found(steps.line(recording(100 * falling, rate=rate))) == []
+    weak = 100 * falling + 0.3 * sine(50.0, samples, rate)
+    assert [line["frequency"] for line in found(steps.line(recording(weak, rate=rate)))] == [50.0]
 
 
 def test_short_cuts_keep_their_edges() -> None:

@@ -214,7 +214,7 @@ def prepared(tmp_path: Path) -> tuple[list[Recording], Task]:
     """Recordings of a small corpus in a folder, and a task whose work folder is empty."""
     recipe = resolve("minimal")
     corpus = CORPORA["faced"]
-    task = Task(corpus, recipe, tmp_path / "work", codes_of(corpus, recipe))
+    task = Task(corpus, recipe, tmp_path / "work", codes_of(corpus, recipe), "none")  # what is kept depends on time
     return listed(small("faced"), small_config("faced")), task
 
 
