@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import mne_bids
 import numpy as np
 import pytest
 
-from corpora_cases import config, first, listed, microvolts, read, refused
+from corpora_cases import config, first, listed, microvolts, read, refused, small, small_config
 from layouts import eeglab
 from mdjpt_platform.config import CorpusConfig, FactsConfig, MappingConfig
 
@@ -203,3 +205,23 @@ def test_a_header_cannot_name_files_elsewhere(tmp_path: Path) -> None:
     path = run(tmp_path / "data" / "sub-01", "sub-01_task-film")
     eeglab.save(path, np.zeros((4, 1000), dtype=np.float32), NAMES, 100.0, "../../../elsewhere.fdt")
     refused(lambda: first(tmp_path / "data", config("bids")), path, "in elsewhere.fdt", "sub-01_task-film_eeg.*")
+
+
+def test_signals_types_and_bad_channels_are_those_of_mne_bids(tmp_path: Path) -> None:
+    """The reader goes its own way (object storage, whole files, lazy); mne-bids says what it must come to."""
+    shutil.copytree(small("bids"), tmp_path / "copy")
+    options = small_config("bids")
+    (signal,) = (tmp_path / "copy" / "sub-01").rglob("*_eeg.vhdr")
+    table = signal.with_name(signal.name.replace("_eeg.vhdr", "_channels.tsv"))
+    lines = table.read_text(encoding="utf-8").splitlines()
+    names = lines[0].lstrip("\ufeff").split("\t")
+    cells = [line.split("\t") for line in lines[1:]]
+    cells[1][names.index("status")] = "bad"
+    cells[2][names.index("type")] = "EOG"
+    table.write_text("\n".join("\t".join(row) for row in [names, *cells]) + "\n", encoding="utf-8")
+    (segment,) = first(tmp_path / "copy", options)
+    theirs = mne_bids.read_raw_bids(mne_bids.get_bids_path_from_fname(signal), verbose="ERROR")
+    assert segment.raw.ch_names == theirs.ch_names
+    assert segment.raw.get_channel_types() == theirs.get_channel_types()
+    assert "eog" in theirs.get_channel_types() and theirs.info["bads"] == segment.raw.info["bads"] == [cells[1][0]]
+    np.testing.assert_array_equal(segment.raw.get_data(), theirs.get_data())
