@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
-BENCHMARKS = ("step", "loader", "icalabel")
+BENCHMARKS = ("step", "loader")
 
 if __name__ == "__main__":
     for name in BENCHMARKS:

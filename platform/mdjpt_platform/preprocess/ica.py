@@ -37,7 +37,7 @@ BLOCK_S = 10.0
 FIT_HZ = 200.0
 """From twice this rate on, only every second, third ... sample is fitted: a mixture has no memory."""
 PER_WEIGHT = 4
-"""Samples for every weight of the unmixing below which nothing is fitted; simulated blinks still went at this many."""
+"""Samples a weight of the unmixing, below which nothing is fitted; simulated blinks still went at this many."""
 ICLABEL_HZ = 100.0
 """ICLabel's autocorrelation has this rate; mne-icalabel 0.10 fails on a lower one."""
 RANK = 1e-6
@@ -79,9 +79,10 @@ def ica(
     less than 4 samples a weight, less than 100 Hz for ICLabel or none of the `eog` channels, the recording is refused
     or passes as it is, as `few` says.
 
-    ICLabel was trained on 1 to 100 Hz and warns of anything else; mdJPT shows it 0.5 to 47 Hz at 125 Hz, and so does
-    its preset here. Measured on planted artefacts (benchmarks/icalabel.py; caps of 14 and 30, 42 components): with the
-    default thresholds both bands agree on 39 components, the narrow one removes 2 more, the wide one 1 more.
+    ICLabel was trained on 1 to 100 Hz; mdJPT shows it 0.5 to 47 Hz at 125 Hz, and so does its preset here. Measured on
+    planted artefacts (benchmarks/icalabel.py, 11 recordings of 5 min, 14 to 60 channels, 298 components): by default
+    both bands remove 36, the narrow one 3 more, the wide one 17 more. Of the eyes' power 99.4 % or more goes, of the
+    muscles' 12 to 86 % (strict: 27 to 99 %), of the brain's 1 to 10 % (strict: 1 to 16 %).
     The same bits whatever the number of threads. Notes `ica`: method, rank, fit_seconds (of signal), converged and
     components, strongest first: label, probability, variance (share of the fitted signal), removed; or `passed`: why.
     Raises BadInput: more than `most` of the components would go; too little to go by, and `few` refuses; ICLabel asked
@@ -227,7 +228,7 @@ def _maps(sources: Array, part: Array) -> Array:
 
 
 def _subtract(signals: Signals, maps: Array, model: mne.preprocessing.ICA, gone: list[int]) -> None:
-    """Take components out of the whole signal, in place; being fitted to an average reference, they ignore any other."""
+    """Take components out of the whole signal, in place; fitted to an average reference, they see no other."""
     unmixing = model.unmixing_matrix_ @ model.pca_components_[: model.n_components_] / model.pre_whitener_.T * 1e-6
     keep = np.eye(len(maps)) - maps[:, gone] @ unmixing[gone]
     for piece in signals.pieces:

@@ -1,7 +1,8 @@
 """What decides the numbers of a recording, as a chain of keys: one for the signal as read, one after every step.
 
-A key hashes the key before it, a step with all its parameters, and the source behind that step. So two recipes share
-keys for as long as they say the same, and an edit changes the keys from its own step on. No path, no time enters.
+A key hashes the key before it, a step with all its parameters, the source behind that step and the versions of the
+libraries it uses. So two recipes share keys for as long as they say the same, and an edit or an upgrade changes the
+keys from its own step on. No path, no time enters.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from mdjpt_platform.store.schema import FORMAT
 HOME = Path(__file__).resolve().parents[1]
 ROOMS = ("corpora", "preprocess")
 """Folders of this package whose files decide numbers."""
+LIBRARIES = {"mne": ("mne",), "scipy": ("scipy",), "mne_icalabel": ("mne-icalabel", "python-picard")}
+"""Imported package -> the distributions behind it whose versions decide numbers (MNE calls Picard by itself)."""
 UNREAD = {"subjects", "simulate"}
 """Fields of a corpus' configuration that choose recordings and change none."""
 
@@ -64,12 +68,14 @@ def chain(
 
 
 def code_of(function: Callable[..., Any]) -> str:
-    """Hash of the files behind a function and of the tables beside them (`<module>.json`)."""
-    found = []
+    """Hash of the files behind a function, the tables beside them (`<module>.json`) and the libraries they import."""
+    found, imported = [], set[str]()
     for path in files_behind(function):
+        imported |= {name.split(".")[0] for name in _imports(path.read_bytes())}
         tables = (table for table in sorted(path.parent.glob(f"{path.stem}.*")) if table != path)
         found.append(hashlib.sha256(b"\0".join(one.read_bytes() for one in (path, *tables))).hexdigest())
-    return content_hash(sorted(found))
+    used = sorted(name for package in imported & set(LIBRARIES) for name in LIBRARIES[package])
+    return content_hash([sorted(found), {name: version(name) for name in used}])
 
 
 def files_behind(function: Callable[..., Any]) -> set[Path]:

@@ -120,3 +120,14 @@ def test_facts_and_the_code_of_a_step_count(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(keys, "code_of", lambda f: "edited" if f is steps.resample else genuine(f))
     edited = codes_of(CORPORA["deap"], RECIPE)
     assert [one == two for one, two in zip(first, edited, strict=True)] == [True, True, True, False, True, True]
+
+
+def test_an_upgrade_of_a_library_changes_the_keys_of_the_steps_that_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("channels", "band_pass", "ica", "average_reference")
+    before = {name: code_of(steps.STEPS[name].work) for name in names}
+    real = keys.version
+    monkeypatch.setattr(keys, "version", lambda name: "99" if name == "python-picard" else real(name))
+    changed = {name for name in names if code_of(steps.STEPS[name].work) != before[name]}
+    assert changed == {"ica"}
+    monkeypatch.setattr(keys, "version", lambda name: "99" if name == "scipy" else real(name))
+    assert "band_pass" in {name for name in names if code_of(steps.STEPS[name].work) != before[name]}
