@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mdjpt_model.flops import forward_flops, parameters
-    from mdjpt_model.losses import alignment, centroids, chance_contrast, covariance, inter_subject_contrast
+    from mdjpt_model.losses import (
+        alignment,
+        centroids,
+        chance_contrast,
+        covariance,
+        inter_subject_contrast,
+        supervised_contrast,
+    )
     from mdjpt_model.model import MdJPT, Output
     from mdjpt_model.montage import UNIFIED, projection
     from mdjpt_model.normalisation import Moments, Statistics, standardise, stratified
@@ -19,7 +26,14 @@ if TYPE_CHECKING:
 
 _HOME = {
     "flops": ("forward_flops", "parameters"),
-    "losses": ("alignment", "centroids", "chance_contrast", "covariance", "inter_subject_contrast"),
+    "losses": (
+        "alignment",
+        "centroids",
+        "chance_contrast",
+        "covariance",
+        "inter_subject_contrast",
+        "supervised_contrast",
+    ),
     "model": ("MdJPT", "Output"),
     "montage": ("UNIFIED", "projection"),
     "normalisation": ("Moments", "Statistics", "standardise", "stratified"),
@@ -29,7 +43,7 @@ _HOME = {
 __all__ = [
     "RELEASED", "UNIFIED", "VARIANTS", "MdJPT", "ModelSpec", "Moments", "Output", "Statistics", "Switches",
     "alignment", "centroids", "chance_contrast", "covariance", "forward_flops", "inter_subject_contrast",
-    "load_released", "parameters", "projection", "standardise", "stratified",
+    "load_released", "parameters", "projection", "standardise", "stratified", "supervised_contrast",
 ]  # fmt: skip
 
 

@@ -2,36 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mdjpt_model.montage import UNIFIED
 from mdjpt_model.spec import ModelSpec
 
 
-def parameters(spec: ModelSpec) -> int:
-    """Trainable parameters of MdJPT(spec) with the MLLA encoder; 753,120 at the published sizes, corrected."""
+def _linear(wide: int, narrow: int) -> int:
+    return wide * narrow + narrow
+
+
+def _mlla(spec: ModelSpec, patches: int) -> tuple[int, int]:
     width, switches = spec.hidden, spec.chosen
-    linear, depthwise, norm = width * width + width, 4 * width, 2 * width
-    block = linear + 2 * depthwise + norm
+    linear, depthwise, norm = _linear(width, width), 4 * width, 2 * width
+    size, work = linear + 2 * depthwise + norm, 2 * width * width + 2 * 2 * 3 * width
     if switches.block_output == "full":
-        feed = 2 * width * width + 2 * width + 2 * width * width + width
-        block += 6 * linear + depthwise + feed + (norm if switches.ffn_prenorm else 0)
-    encoder = (spec.patch * width + width) + spec.depth * block + (width * spec.features + spec.features)
-    spatial = len(UNIFIED) * spec.spatial + spec.spatial
+        attention = 4 * 2 * width * width + 2 * 2 * width * (width // spec.heads) + 2 * width
+        size += 6 * linear + depthwise + _feed(width)[0] + (norm if switches.ffn_prenorm else 0)
+        work += 2 * 2 * width * width + 2 * 3 * width + attention + _feed(width)[1]
+    return size, work
+
+
+def _transformer(spec: ModelSpec, patches: int) -> tuple[int, int]:
+    width, (size, work) = spec.hidden, _feed(spec.hidden)
+    attention = 4 * 2 * width * width + 2 * 2 * patches * width
+    return 4 * _linear(width, width) + 2 * 2 * width + size, attention + work
+
+
+def _convolution(spec: ModelSpec, patches: int) -> tuple[int, int]:
+    width, (size, work) = spec.hidden, _feed(spec.hidden)
+    return 4 * width + 2 * width + size, 2 * 3 * width + work
+
+
+def _feed(width: int) -> tuple[int, int]:
+    return _linear(width, 2 * width) + _linear(2 * width, width), 2 * 2 * width * 2 * width
+
+
+BLOCKS: dict[str, Callable[[ModelSpec, int], tuple[int, int]]] = {
+    "mlla": _mlla,
+    "transformer": _transformer,
+    "convolution": _convolution,
+}
+"""By key of `encoders.ENCODERS`: (spec, patches) -> parameters of one block, FLOPs of it for one patch."""
+
+
+def _block(spec: ModelSpec, patches: int = 0) -> tuple[int, int]:
+    if spec.encoder not in BLOCKS:
+        raise ValueError(f"no formula for encoder {spec.encoder!r}; known: {', '.join(BLOCKS)}")
+    return BLOCKS[spec.encoder](spec, patches)
+
+
+def parameters(spec: ModelSpec) -> int:
+    """Trainable parameters of MdJPT(spec); 753,120 at the published sizes, corrected.
+
+    Raises ValueError: an encoder without a formula.
+    """
+    width = spec.hidden
+    encoder = _linear(spec.patch, width) + spec.depth * _block(spec)[0] + _linear(width, spec.features)
     maps = spec.map_features
     scales = maps * (3 * spec.spatial + 1)
-    attention = maps * (spec.attention_kernel + 1) + maps * maps + maps
-    return encoder + spatial + scales + attention + 2 * maps * 4
+    attention = maps * (spec.attention_kernel + 1) + _linear(maps, maps)
+    return encoder + _linear(len(UNIFIED), spec.spatial) + scales + attention + 2 * maps * 4
 
 
 def forward_flops(spec: ModelSpec, samples: int, channels: int = len(UNIFIED), embed: bool = True) -> int:
-    """FLOPs of products and convolutions for one window of `samples` points; elementwise work is not counted."""
+    """FLOPs of products and convolutions for one window of `samples` points; elementwise work is not counted.
+
+    Raises ValueError: an encoder without a formula.
+    """
     patches, width, sites = spec.patches(samples), spec.hidden, len(UNIFIED)
-    tokens = sites * patches
-    block = 2 * width * width + 2 * 2 * 3 * width
-    if spec.chosen.block_output == "full":
-        head = width // spec.heads
-        attention = 4 * 2 * width * width + 2 * 2 * width * head + 2 * width
-        block += 2 * 2 * width * width + 2 * 3 * width + attention + 2 * 2 * width * 2 * width
-    encoder = tokens * (2 * spec.patch * width + spec.depth * block + 2 * width * spec.features)
+    block = _block(spec, patches)[1]
+    encoder = sites * patches * (2 * spec.patch * width + spec.depth * block + 2 * width * spec.features)
     spatial = 2 * spec.features * patches * sites * spec.spatial
     maps = spec.map_features
     dynamics = patches * maps * (2 * 3 * spec.spatial + 2 * spec.attention_kernel + 2 * maps)

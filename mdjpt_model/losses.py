@@ -33,13 +33,42 @@ def inter_subject_contrast(embedding: Tensor, temperature: float = 0.07) -> Tens
     return functional.cross_entropy(similarity, partner)
 
 
+def supervised_contrast(embedding: Tensor, labels: Tensor, temperature: float = 0.07) -> Tensor:
+    """Mean over anchors of -log softmax of the similarity, averaged over all windows of the anchor's class.
+
+    Khosla et al. 2020, equation 2 (L_out). `embedding` [B, E]: unit vectors; `labels` [B]: class codes, below 0 where
+    there is none: such windows are neither anchor nor positive nor negative. Anchors alone in their class are skipped;
+    0 where none is left. Equal embeddings are at ln(n - 1) of n labelled windows, and with p positives an anchor
+    cannot fall below ln p. Raises ValueError: not one label a window.
+    """
+    if labels.shape != embedding.shape[:1]:
+        raise ValueError(f"contrast needs a label for each of {embedding.shape[0]} windows, found {len(labels)}")
+    known = labels >= 0
+    unit, labels = _wide(embedding)[known], labels[known]
+    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    positive = (labels[:, None] == labels) & ~itself
+    anchors = positive.any(1)
+    if not anchors.any():
+        return 0 * _wide(embedding).sum()
+    similarity = (unit @ unit.T / temperature).masked_fill(itself, -math.inf)
+    likelihood = functional.log_softmax(similarity, 1).masked_fill(~positive, 0).sum(1)
+    return -(likelihood[anchors] / positive.sum(1)[anchors]).mean()
+
+
+CONTRASTS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "inter_subject": lambda embedding, labels, temperature: inter_subject_contrast(embedding, temperature),
+    "supervised": supervised_contrast,
+}
+"""(embedding [2V, E], label codes [2V], temperature) -> scalar."""
+
+
 def _wide(x: Tensor) -> Tensor:
     """At least float32, whatever the encoder computed in."""
     return x if x.dtype == torch.float64 else x.float()
 
 
 def chance_contrast(rows: int) -> float:
-    """Contrast of embeddings that know nothing: ln(2V - 1)."""
+    """Contrast of embeddings that know nothing: ln(2V - 1), of either kind where every window has a label."""
     return math.log(rows - 1)
 
 

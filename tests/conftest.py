@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +84,14 @@ def signal(corpus: str, subject: int, stimulus: int, samples: int = 700) -> np.n
     return (own.standard_normal((samples, width)) + course[:, None] * mixing).astype(np.float32)
 
 
-def write_tiny(store: Path, config: Config) -> None:
+def label(subject: int, stimulus: int) -> str | None:
+    """Class of a trial in the small corpora: that of its stimulus."""
+    return ("negative", "positive")[stimulus % 2]
+
+
+def write_tiny(
+    store: Path, config: Config, label: Callable[[int, int], str | None] = label, names: Sequence[str] = tuple(CAPS)
+) -> None:
     from mdjpt_platform.preprocess.recipe import resolve
     from mdjpt_platform.store import TrialRow, write_store
 
@@ -96,16 +103,18 @@ def write_tiny(store: Path, config: Config) -> None:
             trial=stimulus + 1,
             stimulus=str(stimulus + 1),
             play_order=stimulus + 1,
-            label=("negative", "positive")[stimulus % 2],
+            label=label(subject, stimulus),
             samples=1,
         )
 
     recipe = resolve(config.run.recipe)
-    for name, cap in CAPS.items():
+    for name in names:
         shown = [(subject, stimulus) for subject in range(SUBJECTS[name]) for stimulus in range(4)]
         trials = [(row(name, *one), signal(name, *one)) for one in shown]
         labels = ("negative", "positive")
-        write_store(store, name, config.run.corpora[name], recipe, trials, channels=cap, rate=125.0, labels=labels)
+        write_store(
+            store, name, config.run.corpora[name], recipe, trials, channels=CAPS[name], rate=125.0, labels=labels
+        )
 
 
 @pytest.fixture(scope="session")

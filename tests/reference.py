@@ -20,6 +20,20 @@ def contrast(embedding: Tensor, temperature: float) -> Tensor:
     return torch.stack(terms).mean()
 
 
+def supervised(embedding: Tensor, labels: list[int], temperature: float) -> Tensor:
+    """Khosla et al. 2020, equation 2: over anchors that have positives; labels below 0 take no part."""
+    known = [i for i in range(len(labels)) if labels[i] >= 0]
+    terms = []
+    for i in known:
+        positives = [p for p in known if p != i and labels[p] == labels[i]]
+        if not positives:
+            continue
+        below = sum(torch.exp(embedding[i] @ embedding[a] / temperature) for a in known if a != i)
+        logs = [torch.log(torch.exp(embedding[i] @ embedding[p] / temperature) / below) for p in positives]
+        terms.append(-sum(logs) / len(positives))
+    return torch.stack(terms).mean()
+
+
 def centroid(latent: Tensor) -> Tensor:
     """[V, F, S, N] of one subject -> [F, S, S]."""
     trials = []
@@ -60,6 +74,15 @@ def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     for i in range(len(q)):
         weight = torch.stack([(phi(q[i]) * phi(k[n])).sum() for n in range(len(k))])
         rows.append((weight[:, None] * v).sum(0) / (weight.sum() + 1e-5))
+    return torch.stack(rows)
+
+
+def softmax_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """One head, [N, d] each."""
+    rows = []
+    for i in range(len(q)):
+        weight = torch.stack([torch.exp((q[i] * k[n]).sum() / math.sqrt(q.shape[1])) for n in range(len(k))])
+        rows.append((weight[:, None] * v).sum(0) / weight.sum())
     return torch.stack(rows)
 
 

@@ -1,26 +1,15 @@
 """Mamba-like linear attention over the patches of one channel (mdJPT, section "channel encoder").
 
-Shapes: R rows (windows x channels), N patches, P samples in a patch, D hidden, F features, H heads.
+Shapes: R rows (windows x channels), N patches, D hidden, F features, H heads.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mdjpt_model.encoders.patches import Along, Patches, feed_forward
 from mdjpt_model.spec import ModelSpec
-
-
-class Along(nn.Conv1d):
-    """Depthwise convolution of three patches, for patches in the second axis: [R, N, D] -> [R, N, D]."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__(width, width, 3, padding=1, groups=width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve over N."""
-        return super().forward(x.transpose(1, 2)).transpose(1, 2)
 
 
 class LinearAttention(nn.Module):
@@ -61,7 +50,7 @@ class Block(nn.Module):
             self.attention = LinearAttention(width, spec.heads)
             self.position_out = Along(width)
             self.norm_out = nn.LayerNorm(width) if switches.ffn_prenorm else nn.Identity()
-            self.feed = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+            self.feed = feed_forward(width)
 
     def forward(self, u: Tensor) -> Tensor:
         """[R, N, D] -> [R, N, D]."""
@@ -75,19 +64,8 @@ class Block(nn.Module):
         return u + self.feed(self.norm_out(u))
 
 
-class MLLA(nn.Module):
+class MLLA(Patches):
     """Patches of one channel -> features: [R, T] -> [R, N, F]."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        super().__init__()
-        self.patch, self.stride = spec.patch, spec.stride
-        self.read_in = nn.Linear(spec.patch, spec.hidden)
-        self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.depth))
-        self.read_out = nn.Linear(spec.hidden, spec.features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Cut into patches, embed, attend, read out."""
-        u: Tensor = self.read_in(x.unfold(-1, self.patch, self.stride))
-        for block in self.blocks:
-            u = block(u)
-        return torch.as_tensor(self.read_out(u))
+        super().__init__(spec, Block)

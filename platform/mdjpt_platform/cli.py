@@ -151,6 +151,22 @@ def study_status(study_file: StudyFile, override: Override = None) -> None:
     raise typer.Exit(verbs.status(study_file, override or ()))
 
 
+@study_app.command("report")
+def study_report(study_file: StudyFile, override: Override = None) -> None:
+    """The page of what is finished so far, with tables beside it; `run` ends with the same."""
+    from mdjpt_platform.study import verbs
+
+    raise typer.Exit(verbs.report(study_file, override or ()))
+
+
+@study_app.command("replay")
+def study_replay(study_file: StudyFile, override: Override = None) -> None:
+    """Send MLflow what it missed while it was away; numbers are always in the logs on disk."""
+    from mdjpt_platform.study import verbs
+
+    raise typer.Exit(verbs.replay(study_file, override or ()))
+
+
 @study_app.command("table")
 def study_table(
     study_file: StudyFile,

@@ -113,12 +113,31 @@ class WindowConfig(Frozen):
     step: float = Field(2.0, gt=0, description="distance between window starts, s")
 
 
-class ContrastConfig(Frozen):
-    """Inter-subject alignment (ISA)."""
+Positives = Literal["aligned", "same_stimulus", "shuffled"]
 
+
+class ContrastConfig(Frozen):
+    """Inter-subject alignment (ISA), and what it is compared with."""
+
+    kind: Literal["inter_subject", "supervised"] = Field(
+        "inter_subject",
+        description="attract the two windows of a pair (ISA), or all windows of an episode that bear the same label of "
+        "their corpus (supervised contrast, Khosla et al. 2020; windows without label take no part)",
+    )
+    positives: Positives = Field(
+        "aligned",
+        description="partner of a window: same stimulus and moment (paper) | same stimulus, moment drawn apart | "
+        "another stimulus, drawn anew for every episode: the control without alignment",
+    )
     weight: float = Field(1.0, ge=0, description="factor of the contrastive term; 0 switches it off")
     temperature: float = Field(0.07, gt=0, description="softmax temperature")
     over_corpora: Literal["sum", "mean"] = Field("sum", description="how the corpora's terms are joined")
+
+    @model_validator(mode="after")
+    def _positives_used(self) -> ContrastConfig:
+        if self.kind == "supervised" and self.positives != "aligned":
+            raise ValueError(f"positives: {self.positives} means nothing to kind supervised, which goes by the label")
+        return self
 
 
 class AlignmentConfig(Frozen):

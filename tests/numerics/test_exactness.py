@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 import torch
 from torch import distributed
 
-from mdjpt_platform.config import Config, parse
+from conftest import write_tiny
+from mdjpt_platform.config import Config, RunConfig, parse
 from mdjpt_platform.data.episode import Episode, assemble
 from mdjpt_platform.train import context as context_module
 from mdjpt_platform.train.context import Context
@@ -41,7 +43,8 @@ def gradients(config: Config, context: Context) -> Found:
 
 
 def wide(episode: Episode) -> Episode:
-    return Episode(episode.row, {name: x.to(torch.get_default_dtype()) for name, x in episode.windows.items()})
+    windows = {name: x.to(torch.get_default_dtype()) for name, x in episode.windows.items()}
+    return replace(episode, windows=windows)
 
 
 def process(rank: int, world: int, tree: dict[str, Any], rendezvous: str, out: str, broken: bool, double: bool) -> None:
@@ -60,9 +63,13 @@ def process(rank: int, world: int, tree: dict[str, Any], rendezvous: str, out: s
     distributed.destroy_process_group()
 
 
+def config_tree(config: Config) -> dict[str, Any]:
+    return {**config.run.model_dump(mode="json"), "exec": config.exec.model_dump(mode="json")}
+
+
 def spread(config: Config, world: int, folder: Path, broken: bool = False) -> Found:
     """Run `world` real gloo processes; what rank 0 found (DDP leaves the same gradients everywhere)."""
-    tree = {**config.run.model_dump(mode="json"), "exec": config.exec.model_dump(mode="json")}
+    tree = config_tree(config)
     double = torch.get_default_dtype() == torch.float64
     out, meet = folder / f"{world}{broken}{double}.pt", folder / f"meet{world}{broken}{double}"
     spawn = multiprocessing.get_context("spawn")
@@ -126,6 +133,21 @@ def test_workers_change_nothing(tiny: Config, tmp_path: Path, form: str) -> None
         assert worst <= 1e-5
 
 
+def test_supervised_contrast_is_exact_too(tiny: Config, tmp_path: Path, double: None) -> None:
+    """Labels as subjects might have given them: classes of unequal size, anchors and whole windows that drop out."""
+    tree = {**config_tree(tiny), "contrast": {"kind": "supervised"}}
+    tree["exec"]["store"] = str(tmp_path / "store")
+    config = parse(tree)
+    own = (None, "negative", "positive", "positive", "positive")
+    write_tiny(tmp_path / "store", config, lambda subject, stimulus: own[(2 * subject + stimulus) % 5])
+    whole = _one_graph(config)
+    for world in (1, 2):
+        total, aligned, found = gradients(config, Context()) if world == 1 else spread(config, world, tmp_path)
+        assert abs(total - whole[0]) <= 1e-10 * whole[0]
+        assert abs(aligned - whole[1]) <= 1e-10 * whole[1]
+        assert largest_difference(found, whole[2]) <= 1e-8
+
+
 def test_a_sum_that_loses_its_gradient_is_noticed(tiny: Config, tmp_path: Path) -> None:
     whole = _one_graph(tiny)
     total, _, found = spread(tiny, 2, tmp_path, broken=True)
@@ -136,6 +158,14 @@ def test_a_sum_that_loses_its_gradient_is_noticed(tiny: Config, tmp_path: Path) 
 def _with_form(config: Config, form: str) -> Any:
     alignment = config.run.alignment.model_copy(update={"form": form})
     return config.run.model_copy(update={"alignment": alignment})
+
+
+def _slow_contrast(run: RunConfig, embedding: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    import reference
+
+    if run.contrast.kind == "supervised":
+        return reference.supervised(embedding, labels.tolist(), run.contrast.temperature)
+    return reference.contrast(embedding, run.contrast.temperature)
 
 
 def _one_graph(config: Config) -> Found:
@@ -151,7 +181,7 @@ def _one_graph(config: Config) -> Found:
         for number, (name, windows) in enumerate(episode.windows.items()):
             half = len(windows) // 2
             out = model(windows, prepared.channels[name], torch.tensor([0] * half + [1] * half))
-            contrast = contrast + reference.contrast(out.embedding, run.contrast.temperature) / run.train.episodes
+            contrast = contrast + _slow_contrast(run, out.embedding, episode.labels[name]) / run.train.episodes
             gamma += [reference.centroid(out.latent[:half]), reference.centroid(out.latent[half:])]
             owner += [number, number]
     stacked = torch.stack(gamma)

@@ -24,25 +24,30 @@ class Episode:
 
     row: Row
     windows: dict[str, Tensor]
-    """By corpus [2V, C, T] float32: rows 0..V-1 one subject, V..2V-1 the other, i and i + V the same moment.
-    Channels vary slowest in memory last: these are views of time-major cuts."""
+    """By corpus [2V, C, T] float32: rows 0..V-1 one subject, V..2V-1 the other, i and i + V partners (the same moment,
+    if the plan's positives are aligned). Channels vary slowest in memory last: these are views of time-major cuts."""
+    labels: dict[str, Tensor]
+    """By corpus [2V] int64: class code of each window's trial in the corpus' own scheme, -1 where it has none."""
 
     def __post_init__(self) -> None:
         """Refuse windows that do not belong to the row: a torn pair must be impossible."""
         for name, draw in self.row.draws.items():
-            rows, expected = self.windows[name].shape[0], 2 * len(draw.start)
-            if rows != expected:
-                raise ValueError(f"{name}: episode of {rows} windows for a plan row of {expected}")
+            rows, labels, expected = len(self.windows[name]), len(self.labels[name]), 2 * len(draw.a)
+            if (rows, labels) != (expected, expected):
+                raise ValueError(f"{name}: episode of {rows} windows and {labels} labels for a plan row of {expected}")
 
     def to(self, device: torch.device) -> Episode:
         """The same on a device."""
-        return Episode(self.row, {name: x.to(device, non_blocking=True) for name, x in self.windows.items()})
+        windows, labels = (
+            {name: x.to(device, non_blocking=True) for name, x in part.items()} for part in (self.windows, self.labels)
+        )
+        return Episode(self.row, windows, labels)
 
 
 def cut(store: Store, draw: Draw, length: int, out: Tensor | None = None) -> Tensor:
     """Windows of one corpus, [2V, length, C] time-major; written into the first 2V rows of `out` if given."""
     rows = np.concatenate([draw.a, draw.b])
-    starts = np.concatenate([draw.start, draw.start])
+    starts = np.concatenate([draw.start_a, draw.start_b])
     if out is None:
         out = torch.empty(len(rows), length, len(store.channels))
     target = out.numpy()
@@ -51,15 +56,16 @@ def cut(store: Store, draw: Draw, length: int, out: Tensor | None = None) -> Ten
     return out[: len(rows)]
 
 
-def assemble(row: Row, stores: Mapping[str, Store], length: Mapping[str, int], memory: Mapping[str, Tensor] | None = None) -> Episode:
+def assemble(
+    row: Row, stores: Mapping[str, Store], length: Mapping[str, int], memory: Mapping[str, Tensor] | None = None
+) -> Episode:
     """Cut all windows of an episode; `length` in samples by corpus."""
-    return Episode(
-        row,
-        {
-            name: cut(stores[name], draw, length[name], None if memory is None else memory[name]).transpose(1, 2)
-            for name, draw in row.draws.items()
-        },
-    )
+    windows = {
+        name: cut(stores[name], draw, length[name], None if memory is None else memory[name]).transpose(1, 2)
+        for name, draw in row.draws.items()
+    }
+    labels = {name: torch.from_numpy(stores[name].codes[np.concatenate([d.a, d.b])]) for name, d in row.draws.items()}
+    return Episode(row, windows, labels)
 
 
 def prefetch(

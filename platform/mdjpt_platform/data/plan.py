@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mdjpt_platform.config import Positives
 from mdjpt_platform.errors import BadInput
 
 Indices = NDArray[np.int64]
@@ -44,9 +45,11 @@ class Draw:
     a: Indices
     """[V] rows of the store's index, one subject."""
     b: Indices
-    """[V] rows, the other subject; same stimuli."""
-    start: Indices
-    """[V] first sample of the window, the same for both."""
+    """[V] rows, the other subject; entry i is the partner of a's: the same stimulus, unless positives are shuffled."""
+    start_a: Indices
+    """[V] first sample of each window of a."""
+    start_b: Indices
+    """[V] first sample of each window of b: the same, unless the plan's positives are not aligned."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,16 @@ class Row:
         """As one row of a table."""
         out: dict[str, Any] = {"step": self.step, "slot": self.slot}
         for name, draw in self.draws.items():
-            out |= {f"{name}:a": draw.a, f"{name}:b": draw.b, f"{name}:start": draw.start}
+            out |= {f"{name}:a": draw.a, f"{name}:b": draw.b}
+            out |= {f"{name}:start_a": draw.start_a, f"{name}:start_b": draw.start_b}
         return out
 
     @classmethod
     def from_flat(cls, row: Mapping[str, Any]) -> Row:
         """Inverse of `flat`."""
         names = [key[:-2] for key in row if key.endswith(":a")]
-        draws = {n: Draw(*(np.asarray(row[f"{n}:{part}"], dtype=np.int64) for part in ("a", "b", "start"))) for n in names}
+        parts = ("a", "b", "start_a", "start_b")
+        draws = {n: Draw(*(np.asarray(row[f"{n}:{part}"], dtype=np.int64) for part in parts)) for n in names}
         return cls(int(row["step"]), int(row["slot"]), draws)
 
 
@@ -107,12 +112,17 @@ def pairs(index: pd.DataFrame, corpus: str, length: int, hop: int) -> tuple[Pair
 
 @dataclass(frozen=True)
 class Plan:
-    """Episodes of a run. `pairs` by corpus in the run's order; `hop` in samples by corpus; K = `episodes`."""
+    """Episodes of a run. `pairs` by corpus in the run's order; `hop` in samples by corpus; K = `episodes`.
+
+    `positives` (config.ContrastConfig) decides what stands beside a window of the first subject; that subject's side is
+    the same whatever it is.
+    """
 
     pairs: dict[str, tuple[Pair, ...]]
     hop: dict[str, int]
     seed: int
     episodes: int
+    positives: Positives = "aligned"
 
     @cached_property
     def _orders(self) -> dict[tuple[str, int], Indices]:
@@ -137,8 +147,23 @@ class Plan:
         if (name, cycle) not in self._orders:
             self._orders[name, cycle] = np.random.default_rng((self.seed, key, 0, cycle)).permutation(len(choices))
         pair = choices[self._orders[name, cycle][place]]
-        cut = np.random.default_rng((self.seed, key, 1, number)).integers(pair.cuts)
-        return Draw(pair.rows[0], pair.rows[1], cut * self.hop[name])
+        dice = np.random.default_rng((self.seed, key, 1, number))
+        one = other = dice.integers(pair.cuts) * self.hop[name]
+        rows = pair.rows[1]
+        if self.positives == "same_stimulus":
+            other = dice.integers(pair.cuts) * self.hop[name]
+        elif self.positives == "shuffled":
+            partner = _cycle(dice, len(rows))
+            rows, other = rows[partner], other[partner]
+        return Draw(pair.rows[0], rows, one, other)
+
+
+def _cycle(dice: np.random.Generator, count: int) -> Indices:
+    """A random permutation of one cycle, so that none of two or more keeps its place."""
+    order = dice.permutation(count)
+    partner = np.empty_like(order)
+    partner[order] = np.roll(order, 1)
+    return partner
 
 
 def windows_per_side(plan: Plan) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,12 @@ class Store:
     def labels(self) -> tuple[str, ...]:
         """Class names of the label scheme, in order of their code."""
         return self.manifest.labels
+
+    @cached_property
+    def codes(self) -> NDArray[np.int64]:
+        """[trials] place of each trial's label in `labels`; -1 where it has none, or none of these."""
+        known = {name: code for code, name in enumerate(self.labels)}
+        return np.array([known.get(label, -1) for label in self.index["label"]], dtype=np.int64)
 
     @property
     def fingerprint(self) -> str:

@@ -67,7 +67,7 @@ def expand(study: StudyConfig, base: Config, sizes: Mapping[str, Size] | None = 
                 for axis in _product(study.axes):
                     fields = {**changes, **axis, "seed": seed, "evaluate.seed": split}
                     fields |= {"sources": list(sources), "targets": [target]}
-                    run = _within_budget(study, _changed(study, base, fields), sizes)
+                    run = _within_budget(study, changed(study, base, fields), sizes)
                     place = {"arm": arm, "sources": sources, "n_sources": len(sources), "target": target}
                     cell = Cell(run, {**place, "seed": seed, "split": split, **axis})
                     found.setdefault(cell.key, cell)
@@ -122,7 +122,8 @@ def _product(axes: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
         yield dict(zip(axes, values, strict=True))
 
 
-def _changed(study: StudyConfig, base: Config, fields: Mapping[str, Any]) -> RunConfig:
+def changed(study: StudyConfig, base: Config, fields: Mapping[str, Any]) -> RunConfig:
+    """The base run with fields set. Raises BadInput: an unknown field, a value it does not take."""
     tree = base.run.model_dump(mode="json")
     for key, value in fields.items():
         set_field(tree, key, value)

@@ -27,7 +27,7 @@ class Entry(Frozen):
     """One cell's line."""
 
     key: str
-    state: Literal["done", "failed"]
+    state: Literal["done", "stopped", "failed"] = Field(description="stopped: a trial that its search gave up early")
     place: dict[str, Any]
     code: str = Field(description="hash of the sources that ran it")
     seconds: float = 0.0
@@ -36,7 +36,9 @@ class Entry(Frozen):
     table: str = Field("", description="SHA-256 of its table of scores")
     encoder: str = Field("", description="folder of its pre-training")
     stores: dict[str, str] = Field(default_factory=dict, description="fingerprints of what it read")
-    chance: dict[str, dict[str, float]] = Field(default_factory=dict, description="read-out -> metric -> what guessing gives")
+    chance: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="read-out -> metric -> what guessing gives"
+    )
     hardware: dict[str, str] = Field(default_factory=dict, description="what it was computed with")
 
 
@@ -51,7 +53,7 @@ class Ledger:
         """The entry of a cell; None if there is none, or if it or its table is damaged (the cell is run again)."""
         try:
             entry = Entry.model_validate_json((self.cells / f"{key}.json").read_bytes())
-            if entry.state == "done" and _sha256((self.cells / f"{key}.parquet").read_bytes()) != entry.table:
+            if entry.state != "failed" and _sha256((self.cells / f"{key}.parquet").read_bytes()) != entry.table:
                 return None
         except (OSError, ValidationError):
             return None
@@ -62,14 +64,14 @@ class Ledger:
         found = ((cell.key, self.entry(cell.key)) for cell in cells)
         return {key: entry for key, entry in found if entry is not None}
 
-    def done(self, cell: Cell, table: pd.DataFrame, **facts: Any) -> None:
+    def done(self, cell: Cell, table: pd.DataFrame, state: Literal["done", "stopped"] = "done", **facts: Any) -> None:
         """A cell has ended well: its table first, then its entry."""
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False)
         data = buffer.getvalue()
         before = self.entry(cell.key)
         write_atomic(self.cells / f"{cell.key}.parquet", data)
-        self._write(cell, before, state="done", table=_sha256(data), **facts)
+        self._write(cell, before, state=state, table=_sha256(data), **facts)
 
     def failed(self, cell: Cell, reason: str, **facts: Any) -> None:
         """A cell has ended badly."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -15,6 +16,10 @@ from mdjpt_platform.study.grid import Cell, Size, expand, groups
 from mdjpt_platform.study.ledger import Entry, Ledger
 from mdjpt_platform.study.spec import StudyConfig, load_study
 from mdjpt_platform.train.prepared import open_stores, prepare_plan
+
+if TYPE_CHECKING:
+    from mdjpt_platform.tracking.mlflow import MlflowSink
+    from mdjpt_platform.tracking.sink import Status
 
 
 @dataclass(frozen=True)
@@ -44,15 +49,19 @@ class Study:
 def open_study(path: str | Path, overrides: Iterable[str] = (), *, ready: bool = True) -> Study:
     """Read a study file and expand it; `ready`: the stores must be there (they are needed to tell most budgets).
 
+    A search has no cells (study/trials.py).
+
     Raises BadInput: as `load_study`, `expand` and, if `ready`, `open_stores` do.
     """
     config, base = load_study(path, overrides)
+    folder = Path(base.exec.runs).resolve() / "studies" / f"{config.name}-{config.identity(base)}"
+    if config.search is not None:
+        return Study(config, base, (), Ledger(folder))
     sizes = None
     if config.budget != "steps" and ready:
         names = config.pool.corpora if config.pool is not None else base.run.sources
         sizes = sizes_of(base, names)
     cells = expand(config, base, sizes)
-    folder = Path(base.exec.runs).resolve() / "studies" / f"{config.name}-{config.identity(base)}"
     return Study(config, base, cells, Ledger(folder))
 
 
@@ -85,19 +94,16 @@ def run_study(study: Study, *, mixed_code: bool = False) -> Study:
     if not waiting:
         return study
     # imported late: PyTorch, MLflow and Ray are not for those who only look at a study
+    from mdjpt_platform.study.track import open_parent
     from mdjpt_platform.study.work import Group, run_group
-    from mdjpt_platform.tracking.mlflow import MlflowSink, initialise
-    from mdjpt_platform.tracking.names import tracking_uri
 
-    uri, sink = tracking_uri(base.exec), None
-    if uri is not None and initialise(uri, base.exec.experiment, Path(base.exec.runs).resolve() / "mlartifacts"):
-        sink = MlflowSink(uri, base.exec.experiment, study.config.name, study.ledger.folder.name)
-        sink.params(study.config.model_dump(mode="json"))
-        sink.tags({"mdjpt.study": study.config.name, "mdjpt.cells": str(len(study.cells))})
-    parent = sink.open() if sink is not None else None
+    sink = open_parent(study)
+    parent = None if sink is None else sink.run_id
     execution = in_trial(base.exec)
+    if parent is None:  # cells without a parent would be lost among other runs; `replay` sends them later
+        execution = execution.model_copy(update={"mlflow": "off"})
     packed = [Group(cells, execution, study.config.name, parent) for cells in waiting.values()]
-    status = "FAILED"
+    status: Status = "FAILED"
     try:
         if base.exec.engine == "ray":
             from mdjpt_platform.study.tune import run_groups
@@ -106,11 +112,39 @@ def run_study(study: Study, *, mixed_code: bool = False) -> Study:
         else:
             for group in packed:
                 run_group(group, ledger)
-        status = "FINISHED" if not study.waiting() else "FAILED"
+        status = status_of(study)
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
     finally:
         if sink is not None:
-            sink.close(status)  # type: ignore[arg-type]
+            sink.close(status)
     return study
+
+
+def track_page(study: Study, page: Path) -> None:
+    """Put the report into the study's MLflow run, if there is tracking."""
+    sink = sink_of(study)
+    if sink is not None:
+        sink.artifact(page)
+        sink.close(status_of(study))
+
+
+def sink_of(study: Study) -> MlflowSink | None:
+    """The study's own run in MLflow; None where tracking is off or does not answer."""
+    from mdjpt_platform.tracking.mlflow import MlflowSink, initialise
+    from mdjpt_platform.tracking.names import tracking_uri
+
+    execution = study.base.exec
+    uri = tracking_uri(execution)
+    if uri is None or not initialise(uri, execution.experiment, Path(execution.runs).resolve() / "mlartifacts"):
+        return None
+    return MlflowSink(uri, execution.experiment, study.config.name, study.ledger.folder.name)
+
+
+def status_of(study: Study) -> Status:
+    """How MLflow calls the state of a study."""
+    return "FAILED" if study.waiting() else "FINISHED"
 
 
 def in_trial(execution: ExecConfig) -> ExecConfig:

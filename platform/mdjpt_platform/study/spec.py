@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mdjpt_platform.config import Config, Frozen, content_hash, first_error, load, override
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.study.space import SearchConfig
 
 
 class PoolConfig(Frozen):
@@ -55,6 +56,7 @@ class StudyConfig(Frozen):
     passes: int = Field(1, ge=1, description="budget epochs: passes over the pairs of the largest source")
     hours: float | None = Field(None, gt=0, description="budget hours: hours of signal, by leaving out subjects")
     most: int = Field(500, ge=1, description="refuse a study of more cells")
+    search: SearchConfig | None = Field(None, description="instead of cells: trials of settings, inside one design")
     exec: dict[str, Any] = Field(default_factory=dict, description="fields of the base run's exec to change")
 
     @field_validator("seeds", "splits", "targets")
@@ -70,9 +72,21 @@ class StudyConfig(Frozen):
             raise ValueError("hours: needed for budget hours, and for nothing else")
         return self
 
+    @model_validator(mode="after")
+    def _search_in_one_design(self) -> StudyConfig:
+        varied = [name for name in ("pool", "targets", "splits", "arms", "axes") if getattr(self, name)]
+        varied += ["seeds"] * (len(self.seeds) > 1) + ["budget"] * (self.budget != "steps")
+        if self.search is not None and varied:
+            raise ValueError(
+                f"search: inside one design only, without {', '.join(varied)}: larger mixes learn more slowly and "
+                "would be stopped for it, and a target must not choose settings"
+            )
+        return self
+
     def identity(self, base: Config) -> str:
         """Hash of what decides the cells."""
-        return content_hash([self.model_dump(mode="json", exclude={"name", "exec", "most"}), base.run.identity()])
+        aside = {"name", "exec", "most"} | ({"search"} if self.search is None else set())
+        return content_hash([self.model_dump(mode="json", exclude=aside), base.run.identity()])
 
 
 def load_study(path: str | Path, overrides: Iterable[str] = ()) -> tuple[StudyConfig, Config]:

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -51,14 +51,31 @@ def run_groups(groups: Sequence[Group], ledger: Ledger, execution: ExecConfig, *
         group = groups[parameters["group"]]
         return {"failed": run_group(group, ledger)}
 
+    keys = [cell.key for group in groups for cell in group.cells]
+    with _Watching(ledger, keys, execution.progress):
+        tuned(trial, execution, each, {"group": tune.grid_search(list(range(len(groups))))})
+
+
+def tuned(
+    trial: Callable[[dict[str, Any]], Any],
+    execution: ExecConfig,
+    each: dict[str, float],
+    space: dict[str, Any],
+    **config: Any,
+) -> None:
+    """Run the trials of a space, or of the `search_alg` in `config` (fields of TuneConfig), as many at once as fit.
+
+    `each`: resources of a trial. Raises MdjptError: trial processes died again and again.
+    """
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # no CSV, JSON, TensorBoard of its own
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C ends the study now; the ledger knows the rest
     scratch = Path(tempfile.mkdtemp(prefix="mdjpt-tune-"))
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     try:
         tuner = tune.Tuner(
             tune.with_resources(trial, tune.PlacementGroupFactory([each])),
-            param_space={"group": tune.grid_search(list(range(len(groups))))},
-            tune_config=tune.TuneConfig(max_concurrent_trials=_at_once(execution, each), reuse_actors=True),
+            param_space=space,
+            tune_config=tune.TuneConfig(max_concurrent_trials=_at_once(execution, each), reuse_actors=True, **config),
             run_config=tune.RunConfig(
                 name="study",
                 storage_path=str(scratch),
@@ -66,9 +83,8 @@ def run_groups(groups: Sequence[Group], ledger: Ledger, execution: ExecConfig, *
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
             ),
         )
-        keys = [cell.key for group in groups for cell in group.cells]
         # Tune prints a banner and a path to its scratch folder even when told to be silent
-        with _Watching(ledger, keys, execution.progress), redirect_stdout(io.StringIO()):
+        with redirect_stdout(io.StringIO()):
             outcome = tuner.fit()
         if outcome.errors:
             last = str(outcome.errors[-1]).strip().splitlines()[-1]

@@ -18,8 +18,7 @@ from mdjpt_platform.evaluate.windows import WindowStore
 from mdjpt_platform.hardware import hardware
 from mdjpt_platform.study.grid import Cell
 from mdjpt_platform.study.ledger import Ledger
-from mdjpt_platform.tracking.mlflow import MlflowSink
-from mdjpt_platform.tracking.names import tracking_uri
+from mdjpt_platform.study.track import track_cell
 from mdjpt_platform.train.checkpoint import load_model
 from mdjpt_platform.train.launch import pretrain
 from mdjpt_platform.train.loop import new_model
@@ -53,7 +52,7 @@ def run_group(group: Group, ledger: Ledger) -> int:
         share = (time.perf_counter() - began) / len(waiting)
     except EXPECTED as error:
         for cell in waiting:
-            ledger.failed(cell, f"pre-training: {_said(error)}", code=code)
+            ledger.failed(cell, f"pre-training: {said(error)}", code=code)
         return len(waiting)
     failures = 0
     for cell in waiting:
@@ -63,15 +62,15 @@ def run_group(group: Group, ledger: Ledger) -> int:
             stores = open_stores(config, tuple(dict.fromkeys((*cell.run.targets, *cell.run.sources))), verify=False)
             result = _evaluated(cell, config, dict(stores.items()), done.folder)
         except EXPECTED as error:
-            ledger.failed(cell, f"read-out: {_said(error)}", code=code)
+            ledger.failed(cell, f"read-out: {said(error)}", code=code)
             failures += 1
             continue
+        prints = {name: store.fingerprint for name, store in stores.items()}
         ledger.done(
             cell, result.subjects, code=code, seconds=share + time.perf_counter() - began, encoder=done.folder.name,
-            stores={name: store.fingerprint for name, store in stores.items()},
-            chance=_chance(result.scores), hardware=hardware(config.exec.gpu),
+            stores=prints, chance=_chance(result.scores), hardware=hardware(config.exec.gpu),
         )  # fmt: skip
-        _track(group, cell, config, result.subjects)
+        track_cell(group.study, cell, config, ledger, result.subjects, done.identity, prints, group.parent)
     return failures
 
 
@@ -96,22 +95,6 @@ def _chance(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
     return {str(name): part.droplevel(0).to_dict() for name, part in levels.groupby(level=0)}
 
 
-def _track(group: Group, cell: Cell, config: Config, table: pd.DataFrame) -> None:
-    """One child run a cell: its place as parameters, mean scores as metrics. A dead server costs nothing but a line."""
-    uri = tracking_uri(config.exec)
-    if uri is None:
-        return
-    sink = MlflowSink(uri, config.exec.experiment, f"{group.study}/{cell.key}", cell.key, parent_run_id=group.parent)
-    sink.params({"study": group.study, "place": dict(cell.place)})
-    sink.tags({"mdjpt.cell": cell.key, "mdjpt.encoder": cell.encoder, "mdjpt.sources": sources()[1]})
-    keys = ["target", "method", "readout", "lds", "metric"]
-    means = table.groupby(keys)["value"].mean().dropna()
-    sink.log(
-        config.run.train.epochs * config.run.train.steps,
-        {f"score/{t}/{m}/{r}/lds_{lds}/{metric}": float(v) for (t, m, r, lds, metric), v in means.items()},
-    )
-    sink.close("FINISHED")
-
-
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
+    """One line for the ledger."""
     return str(error) if isinstance(error, MdjptError) else f"{type(error).__name__}: {error}"

@@ -37,14 +37,23 @@ def _ignore(epoch: int, metrics: dict[str, float]) -> None:
     return None
 
 
+def _nothing(model: nn.Module) -> dict[str, float]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Context:
-    """Rank, world and device of this process; `report` is called once an epoch by every rank."""
+    """Rank, world and device of this process; `report` is called once an epoch by every rank.
+
+    `measure` is asked about the model after the last step of every epoch; what it says is logged with that step. It
+    must leave weights and random numbers alone.
+    """
 
     rank: int = 0
     world: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     report: Callable[[int, dict[str, float]], None] = _ignore
+    measure: Callable[[Any], dict[str, float]] = _nothing
 
     def all_reduce(self, x: Tensor) -> Tensor:
         """Sum of x over all processes, differentiable (see _Sum)."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,10 +55,11 @@ def run_folder(config: Config, identity: str) -> Path:
     return Path(config.exec.runs).resolve() / f"{config.run.name}-{identity}"
 
 
-def pretrain(config: Config, *, parent_run_id: str | None = None) -> Pretrained:
+def pretrain(config: Config, *, parent_run_id: str | None = None, hooks: Context | None = None) -> Pretrained:
     """Pre-train, resume, or return the finished result of the same configuration on the same data.
 
-    `parent_run_id`: MLflow run, a study's, that this one's belongs under.
+    `parent_run_id`: MLflow run, a study's, that this one's belongs under. `hooks`: `report` and `measure` of it are
+    called, in engine `local`.
     Raises BadInput: stores, windows, pairs or worker count that do not fit; MdjptError: the training failed.
     """
     share(config.run, config.exec.workers if config.exec.engine == "ray" else 1)
@@ -70,12 +72,12 @@ def pretrain(config: Config, *, parent_run_id: str | None = None) -> Pretrained:
         return Pretrained(folder, identity, Trained(**json.loads(result.read_text(encoding="utf-8"))), False)
     _describe(config, folder, identity, fingerprints)
     uri = tracking_uri(config.exec)
-    if uri is not None:
+    if uri is not None and parent_run_id is None:  # a study has seen to it
         from mdjpt_platform.tracking.mlflow import initialise
 
         initialise(uri, config.exec.experiment, Path(config.exec.runs).resolve() / "mlartifacts")
     total = config.run.train.epochs * config.run.train.steps
-    run = _with_ray if config.exec.engine == "ray" else _alone
+    run = _with_ray if config.exec.engine == "ray" else partial(_alone, hooks=hooks or Context())
     with _alone_in(folder), _Watching(folder / METRICS, total, config.exec.progress):
         trained = run(config, prepared, folder, identity, parent_run_id)
     trained = replace(trained, last=_last_epoch(folder / METRICS))
@@ -118,19 +120,26 @@ def _describe(config: Config, folder: Path, identity: str, fingerprints: dict[st
     write_atomic(folder / "about.json", json.dumps(about, indent=1).encode())
 
 
-def _alone(config: Config, prepared: Prepared, folder: Path, identity: str, parent: str | None) -> Trained:
+def _alone(
+    config: Config, prepared: Prepared, folder: Path, identity: str, parent: str | None, hooks: Context
+) -> Trained:
     if config.exec.threads is not None:
         torch.set_num_threads(config.exec.threads)
     total = config.run.train.epochs * config.run.train.steps
     device = torch.device("cuda" if config.exec.gpu else "cpu")
-    context = Context(device=device)
+    context = replace(hooks, device=device)
     rows = local_rows(prepared, 0, 1, total)
-    logs = _logs(config, folder, identity, 0, parent)
+    logs = _logs(config, prepared, folder, identity, 0, parent)
     return train(config.run, prepared, rows, folder, context, logs, config.exec.keep_checkpoints)
 
 
-def _logs(config: Config, folder: Path, identity: str, rank: int, parent: str | None) -> Callable[[int], MetricSink]:
-    return lambda start: open_sinks(config, folder / METRICS, identity, start, rank, parent_run_id=parent)
+def _logs(
+    config: Config, prepared: Prepared, folder: Path, identity: str, rank: int, parent: str | None
+) -> Callable[[int], MetricSink]:
+    tags = {"mdjpt.kind": "pretraining", **{f"mdjpt.store.{n}": s.fingerprint for n, s in prepared.stores.items()}}
+    name = None if parent is None else f"{config.run.name}/pretraining/{identity}"
+    path = folder / METRICS
+    return lambda start: open_sinks(config, path, identity, start, rank, run_name=name, parent_run_id=parent, tags=tags)
 
 
 def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str, parent: str | None) -> Trained:
@@ -215,7 +224,7 @@ def _worker(parameters: dict[str, Any]) -> dict[str, Any]:
     )
     prepared = prepare_plan(config.run, open_stores(config, config.run.sources, verify=False, staged=True))
     folder = Path(parameters["folder"])
-    logs = _logs(config, folder, parameters["identity"], context.rank, parameters["parent"])
+    logs = _logs(config, prepared, folder, parameters["identity"], context.rank, parameters["parent"])
 
     def rows(start: int) -> Iterator[Row]:
         return shard(start, context.rank, context.world, config.run.train.episodes)

@@ -95,11 +95,11 @@ def train(
             if run.optim.clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), run.optim.clip)
             optimiser.step()
-            epoch = step // run.train.steps
+            epoch, ends = step // run.train.steps, (step + 1) % run.train.steps == 0
             values = _values(losses) | {"time/step": time.perf_counter() - begin, "time/wait": waited}
-            log.log(step, values, epoch=epoch)
+            log.log(step, values | (context.measure(model) if ends else {}), epoch=epoch)
             epoch_values.append(values)
-            if (step + 1) % run.train.steps == 0:
+            if ends:
                 if context.rank == 0:
                     save_checkpoint(folder / CHECKPOINTS, step + 1, model, optimiser, run.model, keep)
                 context.report(epoch, _mean(epoch_values))
@@ -109,6 +109,9 @@ def train(
             for name in ("model.json", "model.safetensors"):
                 log.artifact(folder / name)
         status = "FINISHED"
+    except (KeyboardInterrupt, SystemExit):  # a person, or a search that stops a trial inside `report`
+        status = "KILLED"
+        raise
     finally:
         episodes.close()
         log.close(status)

@@ -60,7 +60,8 @@ def open_stores(config: Config, names: tuple[str, ...], *, verify: bool, staged:
 def prepare_plan(run: RunConfig, stores: dict[str, Store]) -> Prepared:
     """The plan over open stores.
 
-    Raises BadInput: an encoder that does not exist, a window that does not fit the model or a trial, no pairs.
+    Raises BadInput: an encoder that does not exist, a window that does not fit the model or a trial, no pairs, labels
+    that a supervised contrast cannot go by.
     """
     if run.model.encoder not in ENCODERS:
         raise BadInput("configuration", "model.encoder", repr(run.model.encoder), f"one of: {', '.join(ENCODERS)}")
@@ -72,8 +73,21 @@ def prepare_plan(run: RunConfig, stores: dict[str, Store]) -> Prepared:
             need = (5 * run.model.attention_kernel - 1) * run.model.stride + run.model.patch
             raise BadInput("configuration", "window.seconds", f"{length[name]} samples at {store.rate:g} Hz",
                            f"at least {need} samples for the model's projector")  # fmt: skip
+        if run.contrast.kind == "supervised":
+            _require_labels(store)
         choices[name] = _among(pairs(store.index, name, length[name], hop[name]), run.only.get(name), store)
-    return Prepared(stores, length, Plan(choices, hop, run.seed, run.train.episodes))
+    return Prepared(stores, length, Plan(choices, hop, run.seed, run.train.episodes, run.contrast.positives))
+
+
+def _require_labels(store: Store) -> None:
+    """Raises BadInput: labels outside the scheme, or fewer than two classes to tell apart."""
+    where, found = f"store of {store.manifest.corpus}", set(store.index["label"].dropna())
+    foreign = sorted(found - set(store.labels))
+    if foreign:
+        raise BadInput(where, "label", ", ".join(foreign), f"one of: {', '.join(store.labels)}")
+    if len(found) < 2:
+        raise BadInput(where, "label", ", ".join(found) or "no trial with a label",
+                       "two classes or more for contrast.kind supervised; choose another label scheme")  # fmt: skip
 
 
 def _among(found: tuple[Pair, ...], only: tuple[str, ...] | None, store: Store) -> tuple[Pair, ...]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mdjpt_model.losses import FORMS, Form, Slots, centroids, inter_subject_contrast
+from mdjpt_model.losses import CONTRASTS, FORMS, Form, Slots, centroids
 from mdjpt_model.model import MdJPT
 from mdjpt_platform.config import RunConfig
 from mdjpt_platform.data.episode import Episode
@@ -29,7 +29,7 @@ class Terms:
     """What one episode contributes."""
 
     contrast: Tensor
-    """[corpora] inter-subject contrast of each."""
+    """[corpora] contrast of each."""
     gamma: Tensor
     """[2 x corpora, F, S, S] centroids, corpus by corpus."""
 
@@ -40,7 +40,7 @@ class EpisodeTerms(nn.Module):
     def __init__(self, model: MdJPT, run: RunConfig, channels: dict[str, tuple[str, ...]]) -> None:
         super().__init__()
         self.model, self.channels = model, channels
-        self.temperature = run.contrast.temperature
+        self.contrast, self.temperature = CONTRASTS[run.contrast.kind], run.contrast.temperature
         self.autocast = run.optim.precision == "bfloat16"
 
     def forward(self, episode: Episode) -> Terms:
@@ -52,7 +52,7 @@ class EpisodeTerms(nn.Module):
             with torch.autocast(windows.device.type, torch.bfloat16, enabled=self.autocast):
                 out = self.model(windows, self.channels[name], side)
             assert out.embedding is not None
-            contrast.append(inter_subject_contrast(out.embedding, self.temperature))
+            contrast.append(self.contrast(out.embedding, episode.labels[name], self.temperature))
             gamma.append(centroids(out.latent, 2, switches.covariance, switches.covariance_diagonal))
         return Terms(torch.stack(contrast), torch.cat(gamma))
 

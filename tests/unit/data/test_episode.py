@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from mdjpt_platform.config import Config
+from conftest import write_tiny
+from mdjpt_platform.config import Config, Positives
 from mdjpt_platform.data.episode import Episode, assemble, cut, prefetch
 from mdjpt_platform.data.plan import Row, windows_per_side
 from mdjpt_platform.train.prepared import Prepared, open_stores, prepare_plan
@@ -33,26 +35,43 @@ def ahead(prepared: Prepared, rows: Iterator[Row], held: int = 1) -> Iterator[Ep
 
 def equal(one: Episode, other: Episode) -> bool:
     return one.windows.keys() == other.windows.keys() and all(
-        torch.equal(one.windows[name], other.windows[name]) for name in one.windows
+        torch.equal(one.windows[name], other.windows[name]) and torch.equal(one.labels[name], other.labels[name])
+        for name in one.windows
     )
 
 
-def test_windows_are_the_samples_of_the_trials(prepared: Prepared) -> None:
-    row = prepared.plan.row(3, 1)
+@pytest.mark.parametrize("positives", ["aligned", "same_stimulus", "shuffled"])
+def test_windows_are_the_samples_of_the_trials(prepared: Prepared, positives: Positives) -> None:
+    row = replace(prepared.plan, positives=positives).row(3, 1)
     episode = assemble(row, prepared.stores, prepared.length)
     for name, draw in row.draws.items():
         store, length, windows = prepared.stores[name], prepared.length[name], episode.windows[name]
-        count = len(draw.start)
+        count = len(draw.a)
         assert windows.shape == (2 * count, len(store.channels), length) and windows.dtype == torch.float32
         for i in range(count):
-            for place, trial in ((i, draw.a[i]), (i + count, draw.b[i])):
-                expected = store.signal(int(trial))[draw.start[i] : draw.start[i] + length].T
+            for place, trial, start in ((i, draw.a[i], draw.start_a[i]), (i + count, draw.b[i], draw.start_b[i])):
+                expected = store.signal(int(trial))[start : start + length].T
                 assert torch.equal(windows[place], torch.from_numpy(expected.copy()))
+
+
+def test_labels_are_those_of_the_trials(tiny: Config, tmp_path: Path) -> None:
+    """Of each subject's own trials: two who saw the same may have rated it otherwise, or not at all."""
+    own = (None, "positive", "negative", "joy", "negative", "positive")
+    codes = (-1, 1, 0, -1, 0, 1)
+    config = tiny.model_copy(update={"exec": tiny.exec.model_copy(update={"store": str(tmp_path / "store")})})
+    write_tiny(tmp_path / "store", config, lambda subject, stimulus: own[(subject + stimulus) % 6], ("one", "two"))
+    prepared = prepare_plan(config.run, open_stores(config, config.run.sources, verify=False))
+    for row in prepared.plan.rows(0, 3):
+        for name, labels in assemble(row, prepared.stores, prepared.length).labels.items():
+            shown = prepared.stores[name].index.iloc[[*row.draws[name].a, *row.draws[name].b]]
+            who, what = shown["subject"].astype(int), shown["stimulus"].astype(int) - 1
+            assert labels.tolist() == [codes[(s + v) % 6] for s, v in zip(who, what, strict=True)]
+            assert labels.dtype == torch.int64
 
 
 def test_cut_fills_given_memory(prepared: Prepared) -> None:
     draw, store = prepared.plan.row(0, 0).draws["one"], prepared.stores["one"]
-    memory = torch.full((2 * len(draw.start) + 3, 320, len(store.channels)), 7.0)
+    memory = torch.full((2 * len(draw.a) + 3, 320, len(store.channels)), 7.0)
     found = cut(store, draw, 320, memory)
     assert found.data_ptr() == memory.data_ptr() and torch.equal(found, cut(store, draw, 320))
     assert (memory[len(found) :] == 7).all()
@@ -60,8 +79,10 @@ def test_cut_fills_given_memory(prepared: Prepared) -> None:
 
 def test_torn_pair_is_impossible(prepared: Prepared) -> None:
     episode = assemble(prepared.plan.row(0, 0), prepared.stores, prepared.length)
-    with pytest.raises(ValueError, match="one: episode of 7 windows for a plan row of 8"):
+    with pytest.raises(ValueError, match="one: episode of 7 windows and 8 labels for a plan row of 8"):
         replace(episode, windows=episode.windows | {"one": episode.windows["one"][:7]})
+    with pytest.raises(ValueError, match="one: episode of 8 windows and 7 labels for a plan row of 8"):
+        replace(episode, labels=episode.labels | {"one": episode.labels["one"][:7]})
 
 
 def test_prefetched_episodes_are_those_assembled(prepared: Prepared) -> None:
@@ -101,7 +122,7 @@ def test_error_on_the_thread_is_raised_in_its_place(prepared: Prepared) -> None:
 
 def test_row_that_does_not_fit_is_raised_too(prepared: Prepared) -> None:
     row = prepared.plan.row(0, 0)
-    outside = Row(0, 0, {n: replace(draw, start=draw.start + 10_000) for n, draw in row.draws.items()})
+    outside = Row(0, 0, {n: replace(draw, start_a=draw.start_a + 10_000) for n, draw in row.draws.items()})
     with pytest.raises(ValueError, match="broadcast"):
         next(ahead(prepared, iter([outside])))
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mdjpt_platform.data.plan import Plan, Row, pairs, windows_per_side
+from mdjpt_platform.config import Positives
+from mdjpt_platform.data.plan import Draw, Plan, Row, pairs, windows_per_side
 from mdjpt_platform.errors import BadInput
 
 RATE = 125
@@ -40,9 +41,14 @@ def index(subjects: int, sessions: int, stimuli: int, seconds: Sequence[float] =
 INDEXES = {"seed": index(5, 3, 4, (24, 40)), "faced": index(4, 1, 6), "deap": index(3, 2, 3)}
 
 
-def plan(corpora: Sequence[str] = ("seed", "faced", "deap"), seed: int = 3, episodes: int = 4) -> Plan:
+def plan(
+    corpora: Sequence[str] = ("seed", "faced", "deap"),
+    seed: int = 3,
+    episodes: int = 4,
+    positives: Positives = "aligned",
+) -> Plan:
     choices = {name: pairs(INDEXES[name], name, LENGTH, HOP) for name in corpora}
-    return Plan(choices, dict.fromkeys(corpora, HOP), seed, episodes)
+    return Plan(choices, dict.fromkeys(corpora, HOP), seed, episodes, positives)
 
 
 def same(one: Row, other: Row) -> bool:
@@ -96,10 +102,11 @@ def test_every_window_lies_in_both_trials_on_the_grid() -> None:
             assert one["session"].tolist() == other["session"].tolist()
             assert one["subject"].nunique() == other["subject"].nunique() == 1
             assert one["subject"].iloc[0] != other["subject"].iloc[0]
-            assert (draw.start % HOP == 0).all() and (draw.start >= 0).all()
-            assert (draw.start + LENGTH <= one["samples"].to_numpy()).all()
-            assert (draw.start + LENGTH <= other["samples"].to_numpy()).all()
-            starts |= set(draw.start.tolist())
+            assert (draw.start_a % HOP == 0).all() and (draw.start_a >= 0).all()
+            assert (draw.start_a + LENGTH <= one["samples"].to_numpy()).all()
+            assert (draw.start_b + LENGTH <= other["samples"].to_numpy()).all()
+            assert np.array_equal(draw.start_a, draw.start_b), "the same moment"
+            starts |= set(draw.start_a.tolist())
     assert starts >= set(range(0, 40 * RATE - LENGTH + 1, HOP)), "every cut point comes up"
 
 
@@ -156,7 +163,7 @@ def test_slots_continue_one_count() -> None:
     for number in range(24):
         left, right = one.row(number, 0).draws, four.row(number // 4, number % 4).draws
         assert all(
-            np.array_equal(left[n].start, right[n].start) and np.array_equal(left[n].a, right[n].a) for n in left
+            np.array_equal(left[n].start_a, right[n].start_a) and np.array_equal(left[n].a, right[n].a) for n in left
         )
 
 
@@ -164,7 +171,7 @@ def test_other_corpora_change_nothing() -> None:
     alone, among = plan(["seed"]), plan(["deap", "seed", "faced"])
     for one, other in zip(alone.rows(0, 30), among.rows(0, 30), strict=True):
         a, b = one.draws["seed"], other.draws["seed"]
-        assert all(np.array_equal(getattr(a, part), getattr(b, part)) for part in ("a", "b", "start"))
+        assert all(np.array_equal(getattr(a, part), getattr(b, part)) for part in ("a", "b", "start_a", "start_b"))
 
 
 def test_corpora_walk_independently() -> None:
@@ -173,7 +180,7 @@ def test_corpora_walk_independently() -> None:
     twins = Plan({"one": choices, "two": choices}, {"one": HOP, "two": HOP}, 0, 1)
     rows = list(twins.rows(0, 30))
     assert any(not np.array_equal(row.draws["one"].a, row.draws["two"].a) for row in rows)
-    assert any(not np.array_equal(row.draws["one"].start, row.draws["two"].start) for row in rows)
+    assert any(not np.array_equal(row.draws["one"].start_a, row.draws["two"].start_a) for row in rows)
 
 
 def test_seed_decides() -> None:
@@ -181,11 +188,64 @@ def test_seed_decides() -> None:
     assert all(differs)
 
 
+def against(positives: Positives, steps: int = 40) -> Iterator[tuple[pd.DataFrame, Draw, Draw]]:
+    """Index of the corpus, draws of the aligned plan, those of another."""
+    for one, other in zip(plan().rows(0, steps), plan(positives=positives).rows(0, steps), strict=True):
+        for name in one.draws:
+            yield INDEXES[name], one.draws[name], other.draws[name]
+
+
+@pytest.mark.parametrize("positives", ["same_stimulus", "shuffled"])
+def test_positives_change_the_partner_alone(positives: Positives) -> None:
+    for table, aligned, draw in against(positives):
+        assert np.array_equal(aligned.a, draw.a) and np.array_equal(aligned.start_a, draw.start_a)
+        assert sorted(aligned.b) == sorted(draw.b), "the same trials of the same subject"
+        assert (draw.start_b % HOP == 0).all() and (draw.start_b >= 0).all()
+        assert (draw.start_b + LENGTH <= table.iloc[draw.b]["samples"].to_numpy()).all()
+
+
+def test_shuffled_positives_never_meet_and_change_with_every_episode() -> None:
+    seen: dict[bytes, int] = {}
+    for table, aligned, draw in against("shuffled"):
+        one, other = table.iloc[draw.a]["stimulus"].to_numpy(), table.iloc[draw.b]["stimulus"].to_numpy()
+        assert (one != other).all()
+        at = [draw.b.tolist().index(row) for row in aligned.b]
+        assert np.array_equal(draw.start_b[at], aligned.start_b), "a window moves as a whole: side b holds what it held"
+        if len(draw.a) == 6:
+            order = np.argsort(at).astype(np.int64).tobytes()
+            seen[order] = seen.get(order, 0) + 1
+    assert len(seen) > 60 and max(seen.values()) < 10, "of 120 cycles of six"
+
+
+def test_same_stimulus_at_moments_of_their_own() -> None:
+    apart = []
+    for table, aligned, draw in against("same_stimulus"):
+        assert np.array_equal(aligned.b, draw.b)
+        assert table.iloc[draw.a]["stimulus"].tolist() == table.iloc[draw.b]["stimulus"].tolist()
+        apart += (draw.start_a != draw.start_b).tolist()
+    assert 0.85 < np.mean(apart) < 1, "moments meet by chance, one in a dozen"
+
+
+@pytest.mark.parametrize("positives", ["same_stimulus", "shuffled"])
+def test_every_kind_of_positives_is_a_pure_function(positives: Positives) -> None:
+    for row in plan(positives=positives).rows(3, 6):
+        assert same(row, plan(positives=positives).row(row.step, row.slot))
+        alone = plan(["deap"], positives=positives).row(row.step, row.slot)
+        assert np.array_equal(alone.draws["deap"].b, row.draws["deap"].b)
+        assert same(row, Row.from_flat(row.flat()))
+
+
+def test_two_stimuli_can_only_swap() -> None:
+    choices = pairs(index(2, 1, 2), "x", LENGTH, HOP)
+    draw = Plan({"x": choices}, {"x": HOP}, 0, 1, "shuffled").row(0, 0).draws["x"]
+    assert draw.b.tolist() == choices[0].rows[1][::-1].tolist()
+
+
 def test_flat_and_back() -> None:
     row = plan().row(7, 2)
     back = Row.from_flat(row.flat())
     assert same(row, back) and list(back.draws) == list(row.draws)
-    assert all(draw.a.dtype == draw.start.dtype == np.int64 for draw in back.draws.values())
+    assert all(draw.a.dtype == draw.start_b.dtype == np.int64 for draw in back.draws.values())
     listed = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in row.flat().items()}
     assert same(row, Row.from_flat(listed))
 

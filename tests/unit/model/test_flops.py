@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mdjpt_model.flops import forward_flops, parameters
+from mdjpt_model.encoders import ENCODERS
+from mdjpt_model.flops import BLOCKS, forward_flops, parameters
 from mdjpt_model.model import MdJPT
 from mdjpt_model.montage import UNIFIED
 from mdjpt_model.spec import VARIANTS, ModelSpec
@@ -22,6 +23,8 @@ SPECS = [
     ModelSpec(variant="released"),
     ModelSpec(hidden=24, features=6, depth=3, heads=3, spatial=10, kernels=2, dilations=(1, 2), attention_kernel=7),
     ModelSpec(patch=20, stride=10, attention_kernel=5, neighbours=1),
+    *(ModelSpec(encoder=name) for name in ENCODERS if name != PUBLISHED.encoder),
+    *(ModelSpec(encoder=name, hidden=24, features=6, depth=3, heads=3) for name in ENCODERS if name != "mlla"),
 ]
 
 
@@ -34,6 +37,12 @@ def counted(spec: ModelSpec) -> int:
 def test_parameters_by_formula_are_those_counted(spec: ModelSpec, variant: Any) -> None:
     spec = replace(spec, variant=variant)
     assert parameters(spec) == counted(spec)
+
+
+def test_every_encoder_has_a_formula_and_another_is_named() -> None:
+    assert BLOCKS.keys() == ENCODERS.keys()
+    with pytest.raises(ValueError, match="no formula for encoder 'mamba'; known: mlla, transformer"):
+        parameters(ModelSpec(encoder="mamba"))
 
 
 def test_parameters_at_published_sizes() -> None:

@@ -8,7 +8,17 @@ import pytest
 import torch
 
 import reference
-from mdjpt_model.losses import FORMS, Slots, alignment, centroids, chance_contrast, covariance, inter_subject_contrast
+from mdjpt_model.losses import (
+    CONTRASTS,
+    FORMS,
+    Slots,
+    alignment,
+    centroids,
+    chance_contrast,
+    covariance,
+    inter_subject_contrast,
+    supervised_contrast,
+)
 
 
 def unit(rows: int, width: int = 16) -> torch.Tensor:
@@ -51,6 +61,60 @@ def test_contrast_of_low_precision_is_computed_in_float32() -> None:
     z = unit(10).bfloat16()
     assert inter_subject_contrast(z).dtype == torch.float32
     torch.testing.assert_close(inter_subject_contrast(z), inter_subject_contrast(z.float()))
+
+
+LABELS = [0, 1, 1, -1, 0, 3, 1, 2, -1, 0]
+"""Classes of three, of one (2 and 3) and windows without label."""
+
+
+@pytest.mark.parametrize("temperature", [0.07, 1.0])
+@pytest.mark.parametrize("labels", [LABELS, [1] * 10, [0, 1] * 5, [-1] * 8 + [2, 2]])
+def test_supervised_contrast_equals_the_formula(labels: list[int], temperature: float) -> None:
+    z = unit(10)
+    found = supervised_contrast(z, torch.tensor(labels), temperature)
+    torch.testing.assert_close(found, reference.supervised(z, labels, temperature))
+
+
+def test_pairs_as_classes_are_the_inter_subject_contrast() -> None:
+    z, pairs = unit(12), torch.arange(6).repeat(2)
+    torch.testing.assert_close(supervised_contrast(z, pairs), inter_subject_contrast(z))
+    for kind in CONTRASTS.values():
+        torch.testing.assert_close(kind(z, pairs, 0.2), inter_subject_contrast(z, 0.2))
+
+
+def test_windows_without_label_take_no_part() -> None:
+    z, labels = unit(10).requires_grad_(), torch.tensor(LABELS)
+    loss = supervised_contrast(z, labels)
+    loss.backward()
+    assert z.grad is not None
+    assert torch.equal(z.grad[labels < 0], torch.zeros(2, 16)) and (z.grad[labels >= 0].norm(dim=1) > 0).all()
+    torch.testing.assert_close(loss, supervised_contrast(z[labels >= 0], labels[labels >= 0]))
+
+
+def test_equal_embeddings_and_separate_classes_are_at_the_stated_levels() -> None:
+    labels = torch.tensor([0, 0, 0, 1, 1, 1, -1])
+    assert supervised_contrast(unit(1).expand(7, -1), labels).item() == pytest.approx(math.log(6 - 1))
+    apart = torch.eye(2, dtype=torch.float64)[labels.clamp(min=0)]
+    assert supervised_contrast(apart, labels).item() == pytest.approx(math.log(2), abs=1e-4)
+
+
+@pytest.mark.parametrize("labels", [[-1, -1, -1, -1], [0, -1, -1, -1], [0, 1, 2, 3]])
+def test_no_anchor_gives_a_zero_that_can_be_pushed_back(labels: list[int]) -> None:
+    z = unit(4).requires_grad_()
+    loss = supervised_contrast(z, torch.tensor(labels))
+    loss.backward()
+    assert loss.item() == 0 and z.grad is not None and torch.equal(z.grad, torch.zeros_like(z))
+
+
+def test_supervised_contrast_refuses_labels_of_other_windows() -> None:
+    with pytest.raises(ValueError, match="a label for each of 4 windows, found 3"):
+        supervised_contrast(unit(4), torch.tensor([0, 0, 1]))
+
+
+def test_supervised_contrast_of_low_precision_is_computed_in_float32() -> None:
+    z, labels = unit(10).bfloat16(), torch.tensor(LABELS)
+    assert supervised_contrast(z, labels).dtype == torch.float32
+    torch.testing.assert_close(supervised_contrast(z, labels), supervised_contrast(z.float(), labels))
 
 
 def test_covariance_is_that_of_torch() -> None:
@@ -157,4 +221,6 @@ def test_near_centroids_keep_their_digits_in_float32(form: str) -> None:
 
 def test_gradient_of_contrast_and_centroids() -> None:
     assert torch.autograd.gradcheck(inter_subject_contrast, unit(6, 5).requires_grad_())
+    labels = torch.tensor([0, 1, -1, 0, 1, 2])
+    assert torch.autograd.gradcheck(lambda z: supervised_contrast(z, labels), unit(6, 5).requires_grad_())
     assert torch.autograd.gradcheck(centroids, torch.randn(4, 2, 3, 6, dtype=torch.float64).requires_grad_())

@@ -49,7 +49,7 @@ def test_published_and_opened_again(folder: Path, bucket: Place, tmp_path: Path)
     assert published(bucket) == manifest == open_store(folder).manifest
     assert files(Path(bucket.base)) == files(folder)
     store, original = pull(bucket, tmp_path / "cache"), open_store(folder)
-    assert store.folder == tmp_path / "cache" / "one" / manifest.fingerprint
+    assert store.folder == tmp_path / "cache" / "one" / f"{manifest.fingerprint}-{manifest.key}"
     assert files(store.folder) == files(folder)
     for row in range(len(original)):
         np.testing.assert_array_equal(store.signal(row), original.signal(row))

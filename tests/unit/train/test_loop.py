@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from conftest import CAPS, SUBJECTS, signal, tiny_tree
+from conftest import CAPS, SUBJECTS, signal, tiny_tree, write_tiny
 from mdjpt_platform.config import Config, parse
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.preprocess.recipe import resolve
@@ -278,6 +278,41 @@ def test_unknown_encoder_is_said_before_the_training(tiny: Config) -> None:
     with pytest.raises(BadInput, match=r"model\.encoder: found 'mamba', expected one of: mlla"):
         pretrain(tiny.model_copy(update={"run": run}))
     assert not Path(tiny.exec.runs).exists()
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ((None, None), "label: found no trial with a label, expected two classes or more for contrast.kind supervised"),
+        (("positive", None), "label: found positive, expected two classes or more"),
+        (("positive", "joy"), "label: found joy, expected one of: negative, positive"),
+    ],
+)
+def test_supervised_contrast_needs_labels(
+    tiny: Config, tmp_path: Path, own: tuple[str | None, str | None], said: str
+) -> None:
+    ill = tiny.model_copy(update={"exec": tiny.exec.model_copy(update={"store": str(tmp_path / "store")})})
+    write_tiny(tmp_path / "store", ill, lambda subject, stimulus: own[stimulus % 2], ("one", "two"))
+    with pytest.raises(BadInput, match="store of one: " + said):
+        pretrain(altered(ill, contrast={"kind": "supervised"}))
+    once = {"train": {"epochs": 1, "steps": 1}}
+    assert pretrain(altered(ill, **once)).fresh, "ISA asks for no labels"
+
+
+@pytest.mark.parametrize("change", [{"kind": "supervised"}, {"positives": "shuffled"}, {"positives": "same_stimulus"}])
+def test_kinds_of_contrast_train_and_resume(
+    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str]
+) -> None:
+    config = altered(tiny, contrast=change, train={"steps": 1})
+    whole = pretrain(elsewhere(config, tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        interrupt(patch, 1, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(config)
+    resumed = pretrain(config)
+    assert resumed.trained.resumed_at == 1 and resumed.trained.weights_sha256 == whole.trained.weights_sha256
+    aligned = pretrain(altered(tiny, train={"steps": 1}))
+    assert aligned.identity != whole.identity and aligned.trained.weights_sha256 != whole.trained.weights_sha256
 
 
 def test_window_too_short_for_the_projector_names_the_need(tiny: Config) -> None:
