@@ -27,7 +27,7 @@ from mdjpt_platform.study.spec import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
 PLATFORM, MODEL, JOBS = ROOT / "platform" / "mdjpt_platform", ROOT / "mdjpt_model", ROOT / "jobs"
-WITH_RAY = {"runtime.py", "data/loader.py", "train/launch.py", "preprocess/run.py", "study/tune.py"}
+WITH_RAY = {"runtime.py", "data/loader.py", "train/launch.py", "preprocess/run.py", "study/tune.py", "study/hpo.py"}
 WITH_MNE = ("corpora", "preprocess", "report")
 RUNS = sorted((JOBS / "runs").glob("*.yaml"))
 
@@ -181,7 +181,7 @@ def test_file_edits_no_path_and_no_environment_at_import(path: Path) -> None:
 def test_run_file_loads_and_has_its_twin(path: Path) -> None:
     if "base" in yaml.safe_load(path.read_text(encoding="utf-8")):
         study, base = load_study(path)
-        assert study.budget != "steps" or expand(study, base)
+        assert study.search is not None or study.budget != "steps" or expand(study, base)
     else:
         assert load(path).run.sources
     name = path.stem

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
+import random
 import re
 import time
 import warnings
@@ -29,8 +31,11 @@ if TYPE_CHECKING:
 IDENTITY, LAST_STEP, PARENT = "mdjpt.identity", "mdjpt.last_step", "mlflow.parentRunId"
 METRICS = 1000
 """Most values a request may carry."""
-REQUEST_SECONDS, UPLOAD_SECONDS = 5, 60
-EVERY_SECONDS = 30.0
+REQUEST_SECONDS, CLOSING_SECONDS, UPLOAD_SECONDS = 5, 15, 60
+"""Time-outs: while training waits, when it is over, and for files."""
+LEAST_SECONDS, EVERY_SECONDS = 5.0, 30.0
+"""Between two sendings: least, and most while steps come in. Least is stretched by up to its double, at random: two
+dozen runs that began together must not come to one database together, again and again."""
 PAUSE_SECONDS = (15.0, 600.0)
 """After a failure no attempt for this long: first, and at most."""
 
@@ -55,10 +60,10 @@ def initialise(uri: str, experiment: str, artifacts: Path | None = None) -> bool
 class MlflowSink:
     """One run in MLflow; the only writer of that run.
 
-    The run is found by `identity` (tag `mdjpt.identity`) and opened again, else created. Steps that it already holds
-    are not sent twice. Nothing here raises for a server that is dead, slow or refuses: what could not be sent waits
-    in memory, `behind` is True, one warning is logged, the next attempt comes after a pause, and `replay` can send
-    the rest later from the JSON-lines log. `run_id` is None until the run could be opened.
+    The run is found by `identity` (tag `mdjpt.identity`) and parent and opened again, else created. Steps that it
+    already holds are not sent twice. Nothing here raises for a server that is dead, slow or refuses: what could not
+    be sent waits in memory, `behind` is True, one warning is logged, the next attempt comes after a pause, and
+    `replay` can send the rest later from the JSON-lines log. `run_id` is None until the run could be opened.
     """
 
     def __init__(
@@ -74,7 +79,8 @@ class MlflowSink:
         self.outbox = Outbox()
         self._wait, self._quiet_until, self._closed = 0.0, 0.0, False
         self._epoch: int | None = None
-        self._sent = 0.0
+        self._next = self._latest = -math.inf
+        self._chance = random.Random()  # not the one that anybody's numbers come from
 
     def open(self) -> str | None:
         """Open the run before the first record; gives its id, or None where MLflow does not answer."""
@@ -82,9 +88,10 @@ class MlflowSink:
         return self.run_id
 
     def log(self, step: int, values: dict[str, float], *, epoch: int | None = None) -> None:
-        """Line up the values of a step, the epoch among them; sent with each new epoch and every 30 s."""
+        """Line up the values of a step, the epoch among them; sent with a new epoch, every 5 s to 30 s."""
         self.outbox.queue(step, values, time.time(), epoch=epoch)
-        if epoch is None or epoch != self._epoch or time.monotonic() - self._sent > EVERY_SECONDS:
+        fresh = epoch is None or epoch != self._epoch
+        if time.monotonic() >= (self._next if fresh else self._latest):
             self._epoch = epoch
             self._try()
 
@@ -117,7 +124,7 @@ class MlflowSink:
 
     def send(self) -> None:
         """Send everything that waits. Raises what MLflow raises (`refusals`); what was not sent still waits."""
-        with patience(REQUEST_SECONDS):
+        with patience(CLOSING_SECONDS if self._closed else REQUEST_SECONDS):
             client, run_id = self._opened()
             from mlflow.entities import Metric, Param, RunTag
 
@@ -140,7 +147,7 @@ class MlflowSink:
 
     def end(self, status: Status) -> None:
         """Give the run its end. Raises what MLflow raises."""
-        with patience(REQUEST_SECONDS):
+        with patience(CLOSING_SECONDS):
             client, run_id = self._opened()
             client.set_terminated(run_id, status)
 
@@ -151,7 +158,9 @@ class MlflowSink:
         try:
             if status is None:
                 self.send()
-                self.behind, self._wait, self._sent = False, 0.0, time.monotonic()
+                self.behind, self._wait = False, 0.0
+                self._next = time.monotonic() + LEAST_SECONDS * (1 + self._chance.random())
+                self._latest = time.monotonic() + EVERY_SECONDS
             else:
                 self.end(status)
         except refusals() as error:
@@ -166,7 +175,11 @@ class MlflowSink:
         if self._client is not None and self.run_id is not None:
             return self._client, self.run_id
         client, experiment_id = _experiment(self.uri, self.experiment)
-        found = client.search_runs([experiment_id], f"tags.`{IDENTITY}` = '{self.identity}'", max_results=1)
+        # the oldest: a request that seemed lost may have created a second one
+        same = client.search_runs(
+            [experiment_id], f"tags.`{IDENTITY}` = '{self.identity}'", order_by=["attributes.start_time ASC"]
+        )
+        found = [run for run in same if run.data.tags.get(PARENT) == self.parent_run_id]
         if found:
             run_id = found[0].info.run_id
             held = found[0].data

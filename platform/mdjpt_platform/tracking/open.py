@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from mdjpt_platform import __version__
+from mdjpt_platform.code import tags_of_code
 from mdjpt_platform.config import Config
 from mdjpt_platform.tracking.mlflow import MlflowSink, tracking_uri
 from mdjpt_platform.tracking.sink import JsonlSink, MetricSink, Tee
 
 
 def open_sinks(
-    config: Config, path: str | Path, identity: str, start: int, rank: int, *, parent_run_id: str | None = None
+    config: Config,
+    path: str | Path,
+    identity: str,
+    start: int,
+    rank: int,
+    *,
+    run_name: str | None = None,
+    parent_run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> MetricSink:
     """JSON lines at `path`, continued at step `start`, and MLflow unless it is off. Only rank 0 writes anything.
+
+    `run_name` in MLflow: the run file's if absent.
 
     Raises MdjptError: the log cannot be written; BadInput: the log is damaged.
     """
@@ -22,8 +33,9 @@ def open_sinks(
     sinks: list[MetricSink] = [JsonlSink(path, resume_step=start)]
     uri = tracking_uri(config.exec)
     if uri is not None:
-        sinks.append(MlflowSink(uri, config.exec.experiment, config.run.name, identity, parent_run_id=parent_run_id))
+        name = run_name or config.run.name
+        sinks.append(MlflowSink(uri, config.exec.experiment, name, identity, parent_run_id=parent_run_id))
     both = Tee(*sinks)
     both.params(config.run.model_dump(mode="json"))
-    both.tags({"mdjpt.version": __version__, "mdjpt.workers": str(config.exec.workers)})
+    both.tags({"mdjpt.workers": str(config.exec.workers), **tags_of_code(), **(tags or {})})
     return both

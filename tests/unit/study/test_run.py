@@ -110,6 +110,34 @@ def test_verbs(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
         verbs.table(finished, tmp_path / "t.xlsx")
 
 
+def test_run_and_report_end_with_a_page(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verbs.run(finished) == 0
+    page = Path(capsys.readouterr().out.rpartition("report: ")[2].strip())
+    assert page == open_study(finished).ledger.folder / "report.html" and "All 6 cells are done." in page.read_text()
+    assert "FLOP for all cells, by formula" in page.read_text() and " cores" in page.read_text()
+    page.unlink()
+    assert verbs.report(finished) == 0 and page.exists()
+
+
+def test_the_page_is_kept_in_the_studys_run(finished: Path, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert verbs.report(finished, [f"exec.mlflow={uri}"]) == 0
+    from mdjpt_platform.tracking.mlflow import _client
+
+    client = _client(uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'mdjpt'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.run_name == "s" and run.info.status == "FINISHED"
+    assert [one.path for one in client.list_artifacts(run.info.run_id)] == ["report.html"]
+
+
+def test_entries_say_what_they_ran_on_and_what_guessing_gives(finished: Path) -> None:
+    for entry in open_study(finished).entries.values():
+        assert entry.hardware["cpu"] and int(entry.hardware["cores"]) >= 1 and "gpu" not in entry.hardware
+        assert set(entry.chance) == {"few_shot", "zero_shot"}
+        assert entry.chance["few_shot"]["balanced_accuracy"] == 0.5
+
+
 def test_dry_run_writes_nothing(tmp_path: Path, tiny_store: Path) -> None:
     path = write(tmp_path, tiny_store)
     assert verbs.dry(path, flops_per_second=1e9, price=3.0) == 0

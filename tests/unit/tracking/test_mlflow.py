@@ -125,6 +125,7 @@ def test_steps_are_sent_by_the_epoch(uri: str, monkeypatch: pytest.MonkeyPatch) 
         real(sink)
 
     monkeypatch.setattr(MlflowSink, "send", counted)
+    monkeypatch.setattr(tracking, "LEAST_SECONDS", 0.0)
     sink = MlflowSink(uri, EXPERIMENT, "steps", "steps1")
     for step in range(40):
         sink.log(step, {"loss": float(step)}, epoch=step // 20)
@@ -156,6 +157,7 @@ def test_sinks_from_a_configuration(uri: str, tmp_path: Path) -> None:
 
 def test_a_server_that_never_answers_costs_one_time_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "REQUEST_SECONDS", 1)
+    monkeypatch.setattr(tracking, "CLOSING_SECONDS", 1)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(8)
@@ -284,7 +286,8 @@ def test_a_broken_database_never_raises_and_fails_fast(tmp_path: Path) -> None:
     assert sink.behind and time.monotonic() - begun < 10
 
 
-def test_a_lost_artifact_and_a_lost_run_do_not_raise(uri: str, tmp_path: Path) -> None:
+def test_a_lost_artifact_and_a_lost_run_do_not_raise(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "LEAST_SECONDS", 0.0)
     from mlflow import MlflowClient
 
     sink = MlflowSink(uri, EXPERIMENT, "lost", "lost1")
