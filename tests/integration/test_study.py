@@ -21,6 +21,7 @@ import yaml
 
 from conftest import tiny_tree
 from mdjpt_platform.study.run import Study, open_study, run_study
+from mdjpt_platform.study.tune import SCRATCH
 
 EVALUATE = {"controls": [], "folds": 2, "stimulus_folds": 0, "bootstrap": 100, "probe": {"epochs": 1, "hidden": [4]}}
 CELLS = 12
@@ -91,16 +92,12 @@ def kept(study: Study, finished: dict[Path, int]) -> bool:
     return all(now.get(file) == stamp for file, stamp in finished.items())
 
 
-def test_tune_gives_the_table_of_one_process(
-    tiny_store: Path, tmp_path: Path, ray_local: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "scratch").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+def test_tune_gives_the_table_of_one_process(tiny_store: Path, tmp_path: Path, ray_local: None) -> None:
     alone = run_study(open_study(write(tmp_path, tiny_store, "alone", engine="local", threads=1)))
     spread = run_study(open_study(write(tmp_path, tiny_store, "spread", engine="ray")))
     assert len(spread.cells) == CELLS and not spread.waiting()
     pd.testing.assert_frame_equal(spread.table(), alone.table())
-    assert not list((tmp_path / "scratch").glob("mdjpt-tune-*")), "Tune's scratch folder is removed"
+    assert not (spread.ledger.folder / SCRATCH).exists(), "Tune's scratch folder is removed"
 
 
 def test_killed_trial_and_driver_leave_a_study_that_resumes(tiny_store: Path, tmp_path: Path, temp: Path) -> None:

@@ -141,7 +141,11 @@ def run_search(search: Search, *, mixed_code: bool = False) -> Path | None:
     proposals = Proposals(search, kept, base.exec.progress and sys.stderr.isatty())
     status: Status = "FAILED"
     try:
-        tuned(trial, base.exec, each, {}, search_alg=proposals, scheduler=scheduler, num_samples=search.config.samples)
+        with ledger.alone():
+            tuned(
+                trial, base.exec, ledger.folder, each, {}, search_alg=proposals, scheduler=scheduler,
+                num_samples=search.config.samples,
+            )  # fmt: skip
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"

@@ -8,19 +8,21 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
 
 from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.config import Frozen
-from mdjpt_platform.errors import BadInput
+from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.study.grid import Cell
 
-STUDY, CELLS = "study.json", "cells"
+STUDY, CELLS, LOCK = "study.json", "cells", ".lock"
 
 
 class Entry(Frozen):
@@ -107,6 +109,20 @@ class Ledger:
             write_atomic(self.folder / STUDY, json.dumps(tree, indent=1, sort_keys=True).encode())
         except OSError as error:
             raise BadInput(self.folder, "exec.runs", error.strerror, "a writable folder") from None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One process at a time runs a study. Raises MdjptError: another one does, on whatever node."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / LOCK)
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:
+            raise MdjptError(f"{self.folder}: another process is running this study; wait for it or end it") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _write(self, cell: Cell, before: Entry | None, **facts: Any) -> None:
         place = json.loads(json.dumps(dict(cell.place)))

@@ -80,7 +80,8 @@ def sizes_of(base: Config, names: tuple[str, ...]) -> dict[str, Size]:
 def run_study(study: Study, *, mixed_code: bool = False) -> Study:
     """Run every cell that is not done, failed ones too. What ends stands in the ledger at once.
 
-    Raises BadInput: cells done by other sources (unless `mixed_code`), a store is missing; MdjptError: trials died.
+    Raises BadInput: cells done by other sources (unless `mixed_code`), a store is missing; MdjptError: trials died,
+    another process is running this study.
     """
     base, ledger = study.base, study.ledger
     if not mixed_code:
@@ -90,9 +91,15 @@ def run_study(study: Study, *, mixed_code: bool = False) -> Study:
     )
     ledger.describe({"study": study.config.model_dump(mode="json"), "base": base.run.model_dump(mode="json"),
                      "cells": [cell.key for cell in study.cells]})  # fmt: skip
+    if study.waiting():
+        with ledger.alone():
+            _run_waiting(study)
+    return study
+
+
+def _run_waiting(study: Study) -> None:
+    base, ledger = study.base, study.ledger
     waiting = groups(study.waiting())
-    if not waiting:
-        return study
     # imported late: PyTorch, MLflow and Ray are not for those who only look at a study
     from mdjpt_platform.study.track import open_parent
     from mdjpt_platform.study.work import Group, run_group
@@ -119,7 +126,6 @@ def run_study(study: Study, *, mixed_code: bool = False) -> Study:
     finally:
         if sink is not None:
             sink.close(status)
-    return study
 
 
 def track_page(study: Study, page: Path) -> None:

@@ -10,7 +10,6 @@ import io
 import logging
 import os
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +28,7 @@ from mdjpt_platform.runtime import connect
 from mdjpt_platform.study.ledger import Ledger
 from mdjpt_platform.study.work import Group, run_group
 
+SCRATCH = ".tune"
 RETRIES = 2
 """New attempts after a trial process died (a cell that fails by itself is not tried again in the same call)."""
 
@@ -53,23 +53,26 @@ def run_groups(groups: Sequence[Group], ledger: Ledger, execution: ExecConfig, *
 
     keys = [cell.key for group in groups for cell in group.cells]
     with _Watching(ledger, keys, execution.progress):
-        tuned(trial, execution, each, {"group": tune.grid_search(list(range(len(groups))))})
+        tuned(trial, execution, ledger.folder, each, {"group": tune.grid_search(list(range(len(groups))))})
 
 
 def tuned(
     trial: Callable[[dict[str, Any]], Any],
     execution: ExecConfig,
+    home: Path,
     each: dict[str, float],
     space: dict[str, Any],
     **config: Any,
 ) -> None:
     """Run the trials of a space, or of the `search_alg` in `config` (fields of TuneConfig), as many at once as fit.
 
-    `each`: resources of a trial. Raises MdjptError: trial processes died again and again.
+    `each`: resources of a trial; `home`: the study's folder, which all nodes see and one process runs.
+    Raises MdjptError: trial processes died again and again.
     """
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # no CSV, JSON, TensorBoard of its own
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C ends the study now; the ledger knows the rest
-    scratch = Path(tempfile.mkdtemp(prefix="mdjpt-tune-"))
+    scratch = home / SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)  # of a driver that was killed
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     try:
         tuner = tune.Tuner(

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from conftest import tiny_tree
-from mdjpt_platform.errors import BadInput
+from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.study import verbs
 from mdjpt_platform.study.ledger import Ledger
 from mdjpt_platform.study.run import Study, open_study, run_study, summary
@@ -147,3 +147,10 @@ def test_dry_run_writes_nothing(tmp_path: Path, tiny_store: Path) -> None:
 def test_ledger_table_of_nothing(tmp_path: Path, finished: Path) -> None:
     study: Study = open_study(finished)
     assert Ledger(tmp_path).table(study.cells).empty
+
+
+def test_two_processes_do_not_run_one_study(tmp_path: Path, tiny_store: Path) -> None:
+    study = open_study(write(tmp_path, tiny_store))
+    with study.ledger.alone(), pytest.raises(MdjptError, match="another process is running this study"):
+        run_study(open_study(tmp_path / "study.yaml"))
+    assert not study.entries
