@@ -48,8 +48,8 @@ class PrepareReport:
                 f"{name}: {what}, {len(report.skipped)} there already, {len(report.failed)} failed, "
                 f"{report.hours:.2f} h of signal, {report.seconds:.1f} s -> {report.folder} [{report.fingerprint}]"
             )
-            if report.timings:
-                found.append(f"{name}: {spelled(report.timings)}")
+            if times := spelled(report.timings):
+                found.append(f"{name}: {times}")
             factors = sorted(set(report.corrected.values()))
             if factors:
                 text = ", ".join(f"{factor:g}" for factor in factors)
