@@ -55,8 +55,9 @@ def measure(folder: Path, name: str, cells: int, nested: bool) -> None:
     execution = found.base.exec
     inner = in_trial(execution)
     if nested:  # a worker group of one inside every trial, as wide cells have it
-        inner = inner.model_copy(update={"engine": "ray"})
-        execution = execution.model_copy(update={"cpus_per_worker": 0.5})
+        inner = inner.model_copy(update={"engine": "ray", "cpus_per_worker": 0.5})
+        # one trial at a time, so that its worker group finds the CPU that it waits for
+        execution = execution.model_copy(update={"cpus_per_worker": 1.5})
     packed = [Group(some, inner, name) for some in groups(found.cells).values()]
     found.ledger.describe({})
     begin = time.perf_counter()
