@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from conftest import tiny_tree
+from mdjpt_platform.errors import BadInput
 from mdjpt_platform.study.run import Study, open_study, run_study
 from mdjpt_platform.study.tune import SCRATCH
 
@@ -98,6 +99,14 @@ def test_tune_gives_the_table_of_one_process(tiny_store: Path, tmp_path: Path, r
     assert len(spread.cells) == CELLS and not spread.waiting()
     pd.testing.assert_frame_equal(spread.table(), alone.table())
     assert not (spread.ledger.folder / SCRATCH).exists(), "Tune's scratch folder is removed"
+
+
+def test_cells_that_can_never_start_are_refused(tiny_store: Path, tmp_path: Path, ray_local: None) -> None:
+    study = open_study(write(tmp_path, tiny_store, "wide", engine="ray", workers=2))
+    with pytest.raises(
+        BadInput, match=r"exec\.workers: found 2\.1 CPU for a cell and its driver, expected at most 2 CPU"
+    ):
+        run_study(study)
 
 
 def test_killed_trial_and_driver_leave_a_study_that_resumes(tiny_store: Path, tmp_path: Path, temp: Path) -> None:

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mdjpt_platform.config import ExecConfig
-from mdjpt_platform.errors import MdjptError
+from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.runtime import connect
 from mdjpt_platform.study.ledger import Ledger
 from mdjpt_platform.study.work import Group, run_group
@@ -39,7 +39,7 @@ def run_groups(groups: Sequence[Group], ledger: Ledger, execution: ExecConfig, *
     A group takes `exec.cpus_per_worker` CPUs, and a GPU or the fraction `share` of one if `exec.gpu`. With more than
     one worker the trial is a small driver and its training a Ray Train worker group of its own, so as many run at once
     as fit beside their drivers.
-    Raises MdjptError: trial processes died again and again.
+    Raises MdjptError: trial processes died again and again; BadInput: a cell wants more than the cluster has.
     """
     connect(execution)
     wide = execution.workers > 1
@@ -104,7 +104,11 @@ def _at_once(execution: ExecConfig, each: dict[str, float]) -> int:
     need = {"CPU": execution.workers * execution.cpus_per_worker + each["CPU"]}
     if execution.gpu:
         need["GPU"] = float(execution.workers)
-    return max(1, int(min(there.get(name, 0) / amount for name, amount in need.items())))
+    held = int(min(there.get(name, 0) / amount for name, amount in need.items()))
+    if held < 1:  # its worker group would wait for ever
+        wanted, found = (", ".join(f"{some.get(name, 0):g} {name}" for name in need) for some in (need, there))
+        raise BadInput("configuration", "exec.workers", f"{wanted} for a cell and its driver", f"at most {found}")
+    return held
 
 
 class _Watching:
