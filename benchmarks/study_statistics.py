@@ -144,11 +144,11 @@ def p_values(values: list[Float], random: np.random.Generator, test: Any = "perm
 def tests(studies: int, random: np.random.Generator) -> Iterator[Line]:
     """Type-I error and power of a single comparison."""
     for name, response in (("two arms of 0.03", 0.03), ("difference of 0.08", 0.08 / np.sqrt(2))):
-        for subjects in ((15,), (15, 15, 15), (8, 8, 8)):
+        for subjects, seeds in (((15,), 3), ((15, 15, 15), 3), ((8, 8, 8), 3), ((15, 15, 15), 2)):
             for training in (0.0, 0.01, 0.02):
-                design = Spread(subjects=subjects, training=training, response=response)
+                design = Spread(subjects=subjects, seeds=seeds, training=training, response=response)
                 gaps, _ = gaps_of(design, studies, random)
-                facts = {"response": name, "subjects": subjects, "training": training}
+                facts = {"response": name, "subjects": subjects, "seeds": seeds, "training": training}
                 found = {test: p_values(gaps, random, test) for test in ("permutation", "wilcoxon")}
                 error = {test: {key: rate(p <= ALPHA) for key, p in one.items()} for test, one in found.items()}
                 shifted = p_values([gap + EFFECT for gap in gaps], random)
@@ -174,10 +174,10 @@ def power(studies: int, random: np.random.Generator) -> Iterator[Line]:
 
 def families(studies: int, random: np.random.Generator) -> Iterator[Line]:
     """Six arms that share a base: any false claim (family-wise), with and without Holm; power after Holm."""
-    for real in (0, 3):
+    for seeds, real in ((2, 0), (3, 0), (5, 0), (3, 3), (5, 3)):
         for training in (0.0, 0.01, 0.02, 0.04):
             effects = [0.6] * (7 - real) + [0.6 + EFFECT] * real
-            values, _ = draw(Spread(training=training), effects, studies, random)
+            values, _ = draw(Spread(training=training, seeds=seeds), effects, studies, random)
             gaps = [np.moveaxis(block[..., 1:] - block[..., :1], -1, 1) for block in values]
             p = p_values(gaps, random)["p"]  # [studies, arms]
             adjusted = np.array([holm(pd.Series(one)) for one in p])
@@ -186,7 +186,7 @@ def families(studies: int, random: np.random.Generator) -> Iterator[Line]:
             found["any_false_holm"] = rate((adjusted[:, :null] <= ALPHA).any(1))
             if real:
                 found["power_holm"] = rate(adjusted[:, null:] <= ALPHA)
-            yield {"arms": 6, "with_effect": real, "training": training, **found}
+            yield {"arms": 6, "with_effect": real, "seeds": seeds, "training": training, **found}
 
 
 def truth_of(cells: list[frozenset[str]], shape: Callable[[int], float], worth: dict[str, float]) -> list[float]:

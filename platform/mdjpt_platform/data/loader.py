@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import pyarrow as pa
 import ray.data
 import ray.train
 from ray.data import DataIterator, Dataset
@@ -23,11 +22,12 @@ _NAME = "episodes-{slot}"
 def episodes(plan: Plan, start: int, stop: int) -> dict[str, Dataset]:
     """The plan's rows of the steps [start, stop): a dataset for every slot, one row an episode, by step.
 
-    Call it before the workers hold the CPUs: Ray counts the rows in a task.
+    Not `from_arrow`, which counts the rows in a task: with the CPUs taken, or inside a Tune trial, whose placement group
+    captures that task without a CPU for it, it would wait for ever.
     """
     return {
-        _NAME.format(slot=slot): ray.data.from_arrow(
-            pa.Table.from_pylist([plan.row(step, slot).flat() for step in range(start, stop)])
+        _NAME.format(slot=slot): ray.data.from_items(
+            [plan.row(step, slot).flat() for step in range(start, stop)], override_num_blocks=1
         )
         for slot in range(plan.episodes)
     }

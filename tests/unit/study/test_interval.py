@@ -41,7 +41,7 @@ def test_parts_of_a_balanced_table_are_those_of_its_analysis_of_variance():
     rest = sum((block[i, j] - rows[i] - columns[j] + mean) ** 2 for i in range(7) for j in range(4)) / 18
     between = 7 * sum((column - mean) ** 2 for column in columns) / 3
     assert float(subjects) == pytest.approx(rows.var(ddof=1) / 7) and df == pytest.approx(6) and df_seeds == 3
-    assert float(seeds) == pytest.approx((between - rest) / 28)
+    assert float(seeds) == pytest.approx((between - 2 / 3 * rest) / 28)  # of four seeds two thirds are taken off
     found = estimate([block])
     half = np.hypot(stats.t.ppf(0.975, 6) * np.sqrt(subjects), stats.t.ppf(0.975, 3) * np.sqrt(seeds))
     assert (found.low, found.high) == pytest.approx((mean - half, mean + half))
