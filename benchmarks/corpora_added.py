@@ -20,9 +20,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mdjpt_platform.config import Config, parse
+from mdjpt_platform.config import Config
 from mdjpt_platform.evaluate.run import evaluate_target
 from mdjpt_platform.preprocess.run import prepare
+from mdjpt_platform.runfile import parse
 from mdjpt_platform.train.checkpoint import load_model
 from mdjpt_platform.train.launch import pretrain
 from mdjpt_platform.train.prepared import open_stores, prepare_plan

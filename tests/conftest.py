@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from mdjpt_platform.config import Config, parse
+from mdjpt_platform.config import Config
+from mdjpt_platform.runfile import parse
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from conftest import tiny_tree
-from mdjpt_platform.config import parse
+from mdjpt_platform.runfile import parse
 from mdjpt_platform.study.grid import Cell, expand
 from mdjpt_platform.study.ledger import Ledger
 from mdjpt_platform.study.run import Study

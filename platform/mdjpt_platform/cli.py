@@ -59,7 +59,7 @@ def prepare(
 ) -> None:
     """Raw recordings -> store; finished work is never repeated."""
     from mdjpt_platform import verbs
-    from mdjpt_platform.config import load
+    from mdjpt_platform.runfile import load
 
     verb = verbs.prepare_dry if dry_run else verbs.prepare
     raise typer.Exit(verb(load(run_file, override or ())))
@@ -69,7 +69,7 @@ def prepare(
 def quality(run_file: RunFile, override: Override = None) -> None:
     """One self-contained HTML page a prepared corpus: what a careful person would look at before training on it."""
     from mdjpt_platform import verbs
-    from mdjpt_platform.config import load
+    from mdjpt_platform.runfile import load
 
     raise typer.Exit(verbs.quality(load(run_file, override or ())))
 
@@ -78,7 +78,7 @@ def quality(run_file: RunFile, override: Override = None) -> None:
 def pretrain(run_file: RunFile, override: Override = None) -> None:
     """Pre-train, or resume, or return the finished result."""
     from mdjpt_platform import verbs
-    from mdjpt_platform.config import load
+    from mdjpt_platform.runfile import load
 
     raise typer.Exit(verbs.pretrain(load(run_file, override or ())))
 
@@ -87,7 +87,7 @@ def pretrain(run_file: RunFile, override: Override = None) -> None:
 def evaluate(run_file: RunFile, override: Override = None) -> None:
     """Scores on the target corpora beside the controls."""
     from mdjpt_platform import verbs
-    from mdjpt_platform.config import load
+    from mdjpt_platform.runfile import load
 
     raise typer.Exit(verbs.evaluate(load(run_file, override or ())))
 
@@ -96,7 +96,7 @@ def evaluate(run_file: RunFile, override: Override = None) -> None:
 def report(run_file: RunFile, override: Override = None) -> None:
     """One self-contained HTML page of a run."""
     from mdjpt_platform import verbs
-    from mdjpt_platform.config import load
+    from mdjpt_platform.runfile import load
 
     raise typer.Exit(verbs.report(load(run_file, override or ())))
 
@@ -108,7 +108,7 @@ def demo(
 ) -> None:
     """The whole path - simulate, prepare, pre-train, evaluate, report - in minutes."""
     from mdjpt_platform import verbs
-    from mdjpt_platform.config import load
+    from mdjpt_platform.runfile import load
 
     raise typer.Exit(verbs.everything(load(run_file, override or ())))
 

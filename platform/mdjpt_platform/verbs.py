@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mdjpt_platform.config import Config, content_hash, load
+from mdjpt_platform.config import Config, content_hash
 from mdjpt_platform.errors import BadInput, MdjptError
+from mdjpt_platform.runfile import load
 
 
 def job(verb: Callable[[Config], int]) -> int:

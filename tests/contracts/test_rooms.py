@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from mdjpt_model import spec as specification
 from mdjpt_platform import config as configuration
-from mdjpt_platform.config import load
+from mdjpt_platform.runfile import load
 from mdjpt_platform.study.grid import expand
 from mdjpt_platform.study.spec import load_study
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from corpora_cases import SMALL, small
-from mdjpt_platform.config import Config, parse
+from mdjpt_platform.config import Config
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.preprocess.dry import dry_run
 from mdjpt_platform.preprocess.recipe import folder_of, is_prepared
 from mdjpt_platform.preprocess.run import prepare
+from mdjpt_platform.runfile import parse
 from mdjpt_platform.train.prepared import open_stores
 
 PLAN = SMALL["seed"]

@@ -15,11 +15,11 @@ import pytest
 from scipy.signal import welch
 from toy import config, digest, facts, toy, write_raw
 
-from mdjpt_platform.config import parse
 from mdjpt_platform.corpora.base import Corpus, Recording, Segment
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.preprocess import folder_of, resolve, stages
 from mdjpt_platform.preprocess.run import prepare
+from mdjpt_platform.runfile import parse
 from mdjpt_platform.store import open_store
 
 # Ray Data copies its context attribute by attribute and so warns of its own deprecated ones.

@@ -37,8 +37,8 @@ def _collect(parameters: dict[str, Any]) -> None:
     """A Train worker that writes down the batches it was given."""
     import ray.train
 
-    from mdjpt_platform.config import parse
     from mdjpt_platform.data.loader import shard
+    from mdjpt_platform.runfile import parse
 
     config = parse(parameters["config"])
     session = ray.train.get_context()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from conftest import tiny_tree
-from mdjpt_platform.config import load
+from mdjpt_platform.runfile import load
 from mdjpt_platform.study import verbs
 from mdjpt_platform.study.run import open_study
 from mdjpt_platform.study.trials import Search, open_search

@@ -8,8 +8,9 @@ from pathlib import Path
 import mne
 import numpy as np
 
-from mdjpt_platform.config import Config, CorpusConfig, parse
+from mdjpt_platform.config import Config, CorpusConfig
 from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Stimulus, Trial
+from mdjpt_platform.runfile import parse
 
 NAMES = ("Fp1", "Fp2", "F3", "F4", "T3", "C3", "C4", "T4", "P3", "P4", "O1", "O2")
 RATE = 256.0

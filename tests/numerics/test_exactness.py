@@ -15,8 +15,9 @@ import torch
 from torch import distributed
 
 from conftest import write_tiny
-from mdjpt_platform.config import Config, RunConfig, parse
+from mdjpt_platform.config import Config, RunConfig
 from mdjpt_platform.data.episode import Episode, assemble
+from mdjpt_platform.runfile import parse
 from mdjpt_platform.train import context as context_module
 from mdjpt_platform.train.context import Context
 from mdjpt_platform.train.loop import new_model

@@ -15,9 +15,10 @@ import torch
 
 from mdjpt_model.losses import chance_contrast
 from mdjpt_model.model import MdJPT
-from mdjpt_platform.config import Config, parse
+from mdjpt_platform.config import Config
 from mdjpt_platform.data.episode import assemble
 from mdjpt_platform.preprocess.run import prepare
+from mdjpt_platform.runfile import parse
 from mdjpt_platform.train.checkpoint import load_model
 from mdjpt_platform.train.launch import pretrain
 from mdjpt_platform.train.loop import new_model

@@ -16,8 +16,9 @@ import torch
 import yaml
 
 from conftest import MODEL, signal, tiny_tree, write_tiny
-from mdjpt_platform.config import Config, parse
+from mdjpt_platform.config import Config
 from mdjpt_platform.preprocess.recipe import resolve
+from mdjpt_platform.runfile import parse
 from mdjpt_platform.store import TrialRow, write_store
 from mdjpt_platform.train.launch import pretrain
 

@@ -15,8 +15,9 @@ from pydantic import BaseModel
 from conftest import tiny_tree
 from mdjpt_model.spec import RELEASED, ModelSpec, Switches
 from mdjpt_platform import config as configuration
-from mdjpt_platform.config import Config, RunConfig, content_hash, load, parse
+from mdjpt_platform.config import Config, RunConfig, content_hash
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.runfile import load, parse
 
 Keys = tuple[str | int, ...]
 

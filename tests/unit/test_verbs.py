@@ -13,9 +13,10 @@ import yaml
 
 from conftest import tiny_tree
 from mdjpt_platform import verbs
-from mdjpt_platform.config import Config, load, parse
+from mdjpt_platform.config import Config
 from mdjpt_platform.corpora.simulated import balanced
 from mdjpt_platform.errors import BadInput, MdjptError
+from mdjpt_platform.runfile import load, parse
 
 
 def simulated(folder: Path, **fields: Any) -> Config:

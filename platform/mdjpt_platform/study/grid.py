@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mdjpt_platform.config import Config, RunConfig, content_hash, parse, set_field
+from mdjpt_platform.config import Config, RunConfig, content_hash
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.runfile import parse, set_field
 from mdjpt_platform.study.spec import StudyConfig
 
 BASE = "base"

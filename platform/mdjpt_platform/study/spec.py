@@ -10,8 +10,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from mdjpt_platform.config import Config, Frozen, content_hash, first_error, load, override
+from mdjpt_platform.config import Config, Frozen, content_hash
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.runfile import first_error, load, override
 from mdjpt_platform.study.space import SearchConfig
 
 

@@ -21,10 +21,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mdjpt_platform import __version__
 from mdjpt_platform.atomic import write_atomic
-from mdjpt_platform.config import Config, content_hash, parse
+from mdjpt_platform.config import Config, content_hash
 from mdjpt_platform.data.plan import Row
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.objects import is_uri
+from mdjpt_platform.runfile import parse
 from mdjpt_platform.tracking import MetricSink, open_sinks, read_jsonl
 from mdjpt_platform.tracking.names import tracking_uri
 from mdjpt_platform.train.context import Context

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from mdjpt_platform import verbs
-from mdjpt_platform.config import Config, parse
+from mdjpt_platform.config import Config
 from mdjpt_platform.errors import MdjptError
 from mdjpt_platform.report.quality import page_beside, write_page
 from mdjpt_platform.report.quality.build import render
 from mdjpt_platform.report.quality.inputs import load_quality
+from mdjpt_platform.runfile import parse
 from mdjpt_platform.store import Store, open_store
 from quality_corpus import (
     CHANNELS,

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from mdjpt_platform.config import Config, parse
+from mdjpt_platform.config import Config
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.runfile import parse
 from mdjpt_platform.study.grid import Cell, Size, expand, groups
 from mdjpt_platform.study.spec import StudyConfig, load_study
 

@@ -11,8 +11,9 @@ import torch
 import yaml
 
 from conftest import tiny_tree
-from mdjpt_platform.config import Config, load, parse
+from mdjpt_platform.config import Config
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.runfile import load, parse
 from mdjpt_platform.study import verbs
 from mdjpt_platform.study.retrieval import EPISODES, NAME, retrieval
 from mdjpt_platform.study.run import open_study

@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import CAPS, SUBJECTS, signal, tiny_tree, write_tiny
-from mdjpt_platform.config import Config, parse
+from mdjpt_platform.config import Config
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.preprocess.recipe import resolve
+from mdjpt_platform.runfile import parse
 from mdjpt_platform.store import TrialRow, write_store
 from mdjpt_platform.tracking import read_events, read_jsonl
 from mdjpt_platform.train.launch import METRICS, Pretrained, pretrain
