@@ -76,7 +76,7 @@ def cell(run: Config) -> tuple[pd.DataFrame, int, float]:
     draws = prepare_plan(run.run, sources).plan.row(0, 0).draws.values()
     result = evaluate_target({"trained": load_model(done.folder, run.run.model)}, stores[TARGET], run.run, TARGET)
     subjects = result.subjects.query("metric == @METRIC and lds == 'off'")
-    windows = run.run.train.episodes * sum(2 * len(draw.a) for draw in draws)
+    windows = run.run.train.episodes * sum(len(draw.rows) for draw in draws)
     return subjects.pivot(index="subject", columns="readout", values="value"), windows, seconds
 
 

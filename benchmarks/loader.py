@@ -10,7 +10,7 @@ from measure import compare
 
 from mdjpt_platform.config import CorpusConfig
 from mdjpt_platform.data.episode import prefetch
-from mdjpt_platform.data.plan import Plan, pairs, windows_per_side
+from mdjpt_platform.data.pairs import PairPlan, pairs
 from mdjpt_platform.preprocess.recipe import resolve
 from mdjpt_platform.store import TrialRow, open_store, write_store
 
@@ -54,7 +54,7 @@ def main() -> None:
         made = write_store(folder, "bench", CorpusConfig(layout="seed"), resolve("minimal"), trials, channels=CHANNELS,
                            rate=125.0, labels=())  # fmt: skip
         store = open_store(made, verify=False)
-        plan = Plan({"bench": pairs(store.index, "bench", LENGTH, 250)}, {"bench": 250}, 0, 1)
+        plan = PairPlan({"bench": pairs(store.index, "bench", LENGTH, 250)}, {"bench": 250}, 0, 1)
         rows = list(plan.rows(0, STEPS))
         files = [np.load(path, mmap_mode="r") for path in sorted((Path(made) / "signals").glob("*.npy"))]
         out = np.empty((56, LENGTH, len(CHANNELS)), np.float32)
@@ -66,7 +66,7 @@ def main() -> None:
                     out[place] = files[place % len(files)][start : start + LENGTH]
 
         def ours() -> None:
-            for _ in prefetch(rows, {"bench": store}, {"bench": LENGTH}, windows_per_side(plan)):
+            for _ in prefetch(rows, {"bench": store}, {"bench": LENGTH}, plan.windows):
                 pass
 
         compare("loader", {"raw_memory_map": raw, "episodes": ours}, windows=STEPS * 56)

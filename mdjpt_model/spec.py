@@ -33,6 +33,18 @@ class Switches:
     """`batch_halves` normalises halves of whatever 64 windows follow each other (CNN_Attention.py:256)."""
 
 
+def check_switches(declared: type, given: dict[str, Any]) -> None:
+    """Raises ValueError: a switch that the dataclass `declared` does not have, or a value that it does not take."""
+    known = [switch.name for switch in fields(declared)]
+    for name, value in given.items():
+        if name not in known:
+            near = [f"did you mean {other!r}? " for other in get_close_matches(name, known, n=1)]
+            raise ValueError(f"unknown switch {name!r}; {''.join(near)}valid: {', '.join(known)}")
+        valid = get_args(get_type_hints(declared)[name]) or (True, False)
+        if not any(type(value) is type(one) and value == one for one in valid):
+            raise ValueError(f"switch {name} must be one of {', '.join(map(str, valid))}, found {value!r}")
+
+
 RELEASED = Switches(
     block_output="before_attention",
     ffn_prenorm=False,
@@ -53,6 +65,8 @@ class ModelSpec:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
+    family: Literal["mdjpt"] = "mdjpt"
+    """The kind of model, of those that the platform knows."""
     variant: Literal["corrected", "released"] = "corrected"
     """Which set of switches to start from."""
     switches: dict[str, Any] = field(default_factory=dict)
@@ -84,14 +98,7 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         """Refuse unknown switches and values of them, heads that do not divide and non-positive sizes."""
-        known = [switch.name for switch in fields(Switches)]
-        for name, value in self.switches.items():
-            if name not in known:
-                near = [f"did you mean {other!r}? " for other in get_close_matches(name, known, n=1)]
-                raise ValueError(f"unknown switch {name!r}; {''.join(near)}valid: {', '.join(known)}")
-            valid = get_args(get_type_hints(Switches)[name]) or (True, False)
-            if not any(type(value) is type(one) and value == one for one in valid):
-                raise ValueError(f"switch {name} must be one of {', '.join(map(str, valid))}, found {value!r}")
+        check_switches(Switches, self.switches)
         for name in _SIZES:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
@@ -109,6 +116,12 @@ class ModelSpec:
     def map_features(self) -> int:
         """Rows of the attention-weighted map (512 at the published sizes)."""
         return self.features * self.kernels * len(self.dilations)
+
+    def check_window(self, samples: int, rate: float) -> None:
+        """Raises ValueError: a window of `samples` points is too short for the projector. Any rate will do."""
+        if self.patches(samples) // self.attention_kernel < 5:
+            need = (5 * self.attention_kernel - 1) * self.stride + self.patch
+            raise ValueError(f"at least {need} samples for the model's projector")
 
     def patches(self, samples: int) -> int:
         """Number of patches in a window of `samples` points; 0 if the window is shorter than a patch."""

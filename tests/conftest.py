@@ -90,6 +90,14 @@ def label(subject: int, stimulus: int) -> str | None:
     return ("negative", "positive")[stimulus % 2]
 
 
+def affect(corpus: str, subject: int, stimulus: int) -> dict[str, float | None]:
+    """Coordinates of a trial: the subject's own in corpus one, the stimulus' in the others, and some are unknown."""
+    if corpus != "one" and stimulus == 2:
+        return {"valence": None, "arousal": None}
+    own = 0.1 * subject if corpus == "one" else 0.0
+    return {"valence": stimulus / 2 - 0.9 + own, "arousal": 0.8 - 0.5 * (stimulus % 3) - own}
+
+
 def write_tiny(
     store: Path, config: Config, label: Callable[[int, int], str | None] = label, names: Sequence[str] = tuple(CAPS)
 ) -> None:
@@ -106,6 +114,7 @@ def write_tiny(
             play_order=stimulus + 1,
             label=label(subject, stimulus),
             samples=1,
+            **affect(corpus, subject, stimulus),
         )
 
     recipe = resolve(config.run.recipe)
@@ -130,3 +139,13 @@ def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(tiny_store: Path, tmp_path: Path) -> Config:
     """Configuration over the small corpora with results in the test's own folder."""
     return parse(tiny_tree(tiny_store, tmp_path / "runs"))
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """torch's default precision is float64 for the length of a test."""
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

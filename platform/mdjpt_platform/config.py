@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
+from mdjpt_model.emod.spec import EmodSpec
 from mdjpt_model.spec import ModelSpec
 
 
@@ -104,6 +105,20 @@ class WindowConfig(Frozen):
     step: float = Field(2.0, gt=0, description="distance between window starts, s")
 
 
+SPECS: dict[str, type] = {"mdjpt": ModelSpec, "emod": EmodSpec}
+"""Architecture by `model.family`."""
+
+
+def _family(model: Any) -> str:
+    """Tag of a model; the one that is meant where none is stated."""
+    return str(model.get("family", "mdjpt") if isinstance(model, dict) else getattr(model, "family", model))
+
+
+Model = Annotated[
+    Annotated[ModelSpec, Tag("mdjpt")] | Annotated[EmodSpec, Tag("emod")],
+    Discriminator(_family, "family", f"family must be one of: {', '.join(SPECS)}"),
+]
+Augmentation = Literal["noise", "shuffle", "mask"]
 Positives = Literal["aligned", "same_stimulus", "shuffled"]
 
 
@@ -131,20 +146,46 @@ class ContrastConfig(Frozen):
         return self
 
 
+class AffectConfig(Frozen):
+    """Soft contrast by valence and arousal over all windows of a step, of all corpora (EMOD, AAAI 2026)."""
+
+    weight: float = Field(0.0, ge=0, description="factor of the term; 0 switches it off")
+    temperature: float = Field(0.07, gt=0, description="softmax temperature")
+    reach: float = Field(
+        1.25, gt=0, description="distance in the plane [-1, 1]^2 from which two windows no longer attract each other"
+    )
+    hard: bool = Field(False, description="attract equal coordinates alone (the hard V-A ablation)")
+
+
+class PlanConfig(Frozen):
+    """What an episode takes from every corpus."""
+
+    kind: Literal["pairs", "regions"] = Field(
+        "pairs",
+        description="two subjects at the same moments of the same stimuli | windows spread over the valence-arousal "
+        "plane, for corpora without shared stimuli too (no contrast between subjects, no alignment)",
+    )
+
+
 class AlignmentConfig(Frozen):
     """Cross-dataset alignment (CDA)."""
 
     weight: float = Field(0.01, ge=0, description="factor of the covariance term; 0 switches it off")
-    form: Literal["slots", "moments", "corpus"] = Field(
-        "slots", description="Frobenius norms between subjects | squared norms between subjects | norms between corpora"
+    form: Literal["slots", "moments", "corpus", "coral", "mmd"] = Field(
+        "slots",
+        description="Frobenius norms between subjects | squared norms between subjects | norms between corpora | "
+        "instead of CDA: Deep CORAL between corpora | kernel two-sample distance (MMD) between corpora",
     )
 
 
 class OptimConfig(Frozen):
-    """Adam with L2 decay, as published."""
+    """Adam with L2 decay and a constant rate, as mdJPT; EMOD takes adamw and cosine."""
 
+    kind: Literal["adam", "adamw"] = Field("adam", description="L2 penalty inside Adam | decoupled decay")
     lr: float = Field(5e-4, gt=0, description="learning rate")
-    weight_decay: float = Field(1e-4, ge=0, description="L2 penalty inside Adam (not decoupled)")
+    weight_decay: float = Field(1e-4, ge=0, description="L2 penalty or decoupled decay")
+    schedule: Literal["constant", "cosine"] = Field("constant", description="learning rate over the steps")
+    final: float = Field(0.0, ge=0, description="learning rate of the last step, where the schedule is cosine")
     clip: float | None = Field(None, gt=0, description="largest global gradient norm; none by default")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="autocast type of the encoder")
 
@@ -212,9 +253,14 @@ class RunConfig(Frozen):
     )
     recipe: str | tuple[StepConfig, ...] = Field("mdjpt", description="preset of preprocess.recipe, or steps")
     window: WindowConfig = Field(WindowConfig(), description="windows of the pre-training")
-    model: ModelSpec = Field(default_factory=ModelSpec, description="architecture and switches")
+    plan: PlanConfig = Field(PlanConfig(), description="what an episode is")
+    augment: tuple[Augmentation, ...] = Field(
+        (), description="one of these, or none, is done to each window of the pre-training"
+    )
+    model: Model = Field(default_factory=ModelSpec, description="kind, architecture and switches")
     contrast: ContrastConfig = Field(ContrastConfig(), description="inter-subject alignment")
     alignment: AlignmentConfig = Field(AlignmentConfig(), description="cross-dataset alignment")
+    affect: AffectConfig = Field(AffectConfig(), description="contrast by valence and arousal")
     optim: OptimConfig = Field(OptimConfig(), description="optimiser")
     train: TrainConfig = Field(TrainConfig(), description="length of the training")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="read-outs and protocol")
@@ -233,6 +279,13 @@ class RunConfig(Frozen):
         for name, subjects in self.only.items():
             if name not in self.corpora or len(set(subjects)) < 2:
                 raise ValueError(f"only: {name!r}: {len(subjects)} subjects; a corpus and two subjects or more")
+        if self.plan.kind == "regions":
+            needs = ["alignment.weight"] * (self.alignment.weight > 0) + ["model.family mdjpt"] * (
+                self.model.family == "mdjpt"
+            )
+            needs += ["contrast.weight"] * (self.contrast.weight > 0 and self.contrast.kind == "inter_subject")
+            if needs:
+                raise ValueError(f"plan.kind: regions draws no pairs of subjects, which {', '.join(needs)} need")
         for name in self.evaluate.windows:
             if name not in self.corpora:
                 raise ValueError(f"evaluate.windows: {name!r} is not among corpora: {', '.join(self.corpora)}")

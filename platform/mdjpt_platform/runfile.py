@@ -13,8 +13,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from mdjpt_model.spec import ModelSpec
-from mdjpt_platform.config import Config, ExecConfig, RunConfig
+from mdjpt_platform.config import SPECS, Config, ExecConfig, RunConfig
 from mdjpt_platform.errors import BadInput
 
 
@@ -78,9 +77,10 @@ def first_error(where: object, error: ValidationError, root: type[BaseModel], pr
     # of the branches of a union, the one that came furthest says what is wrong
     first = max([first, *(e for e in more if e["loc"][:1] == first["loc"][:1])], key=lambda e: len(e["loc"]))
     location = [str(part) for part in first["loc"] if part != "str" and not str(part).startswith("tuple[")]
-    field = (prefix + ".".join(location)).rstrip(".")
+    tagged = location[:1] == ["model"] and location[1:2] and location[1] in SPECS
+    field = (prefix + ".".join(["model", *location[2:]] if tagged else location)).rstrip(".")
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        valid = _valid_keys(root, location[:-1])
+        valid = _valid_keys(SPECS[location[1]] if tagged else root, location[2:-1] if tagged else location[:-1])
         near = difflib.get_close_matches(location[-1], valid, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         return BadInput(where, field, "an unknown key", f"one of: {', '.join(valid)}{hint}")
@@ -96,7 +96,7 @@ def _valid_keys(node: Any, parents: list[str]) -> list[str]:
         if fields is None or part not in fields:
             continue  # a mapping key or a union branch: the next part is a field of the same node's value
         inner = [fields[part].annotation, *_flatten(fields[part].annotation)]
-        nodes = [t for t in inner if isinstance(t, type) and (hasattr(t, "model_fields") or t is ModelSpec)]
+        nodes = [t for t in inner if isinstance(t, type) and hasattr(t, "model_fields")]
         node = nodes[0] if nodes else node
     names = getattr(node, "model_fields", None) or getattr(node, "__dataclass_fields__", {})
     return [name for name in names if not name.startswith("__")]

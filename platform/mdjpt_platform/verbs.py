@@ -200,10 +200,10 @@ def evaluate(config: Config) -> int:
     from mdjpt_platform.evaluate.result import write_result, write_table
     from mdjpt_platform.evaluate.run import NAMES, evaluate_target
     from mdjpt_platform.evaluate.windows import WindowStore
+    from mdjpt_platform.families import new_model
     from mdjpt_platform.report.collect import ATLAS
     from mdjpt_platform.report.console import print_results
     from mdjpt_platform.train.checkpoint import load_model
-    from mdjpt_platform.train.loop import new_model
     from mdjpt_platform.train.prepared import open_stores
 
     run = config.run

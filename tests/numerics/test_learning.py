@@ -17,11 +17,11 @@ from mdjpt_model.losses import chance_contrast
 from mdjpt_model.model import MdJPT
 from mdjpt_platform.config import Config
 from mdjpt_platform.data.episode import assemble
+from mdjpt_platform.families import new_model
 from mdjpt_platform.preprocess.run import prepare
 from mdjpt_platform.runfile import parse
 from mdjpt_platform.train.checkpoint import load_model
 from mdjpt_platform.train.launch import pretrain
-from mdjpt_platform.train.loop import new_model
 from mdjpt_platform.train.prepared import open_stores, prepare_plan
 from mdjpt_platform.train.step import EpisodeTerms
 from mdjpt_platform.verbs import with_simulated
@@ -58,7 +58,7 @@ def config(folder: Path, seed: int, permute: bool, subjects: tuple[str, ...]) ->
 def contrast(model: MdJPT, unseen: Config) -> float:
     """Mean over three draws of every pair of the unseen subjects."""
     prepared = prepare_plan(unseen.run, open_stores(unseen, ("sim",), verify=False))
-    terms = EpisodeTerms(model, unseen.run, prepared.channels).eval()
+    terms = EpisodeTerms(model, unseen.run, prepared.channels, prepared.plan.windows).eval()
     rows = prepared.plan.rows(0, 3 * len(prepared.plan.pairs["sim"]))
     with torch.no_grad():
         found = [terms(assemble(row, prepared.stores, prepared.length)).contrast for row in rows]

@@ -13,9 +13,10 @@ import yaml
 from pydantic import BaseModel
 
 from conftest import tiny_tree
+from mdjpt_model.emod.spec import EmodSpec
 from mdjpt_model.spec import RELEASED, ModelSpec, Switches
 from mdjpt_platform import config as configuration
-from mdjpt_platform.config import Config, RunConfig, content_hash
+from mdjpt_platform.config import Config, PlanConfig, RunConfig, content_hash
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.runfile import load, parse
 
@@ -267,10 +268,14 @@ def literals(kind: Any = RunConfig) -> set[Any]:
 WORDS = sorted({word for word in literals() if isinstance(word, str)} | {"corrected", "released"})
 DUMPED = parse(FULL).run.model_dump(mode="json")
 LEAVES = [keys for keys, _ in leaves(DUMPED)]
+ALONE: dict[Keys, Any] = {("plan", "kind"): PlanConfig(kind="regions"), ("model", "family"): EmodSpec()}
+"""Fields that others must change with."""
 
 
 def another(keys: Keys, value: Any) -> RunConfig:
-    """The configuration with this one field set to another valid value."""
+    """The configuration with this one field set to another value, which is valid if the others allow it."""
+    if keys in ALONE:
+        return parse(FULL).run.model_copy(update={keys[0]: ALONE[keys]})
     if isinstance(value, bool):
         candidates: list[Any] = [not value]
     elif isinstance(value, (int, float)):
@@ -278,7 +283,8 @@ def another(keys: Keys, value: Any) -> RunConfig:
     elif isinstance(value, str):
         candidates = [value + "x", "tense", *(word for word in WORDS if word != value)]
     elif isinstance(value, list):
-        candidates = [value[:-1], [*value, 5], [*value, "three"], [*value, "loso"], value[::-1], [value[0], 9.0]]
+        candidates = [value[:-1], [*value, 5], [*value, "three"], [*value, "loso"], [*value, "noise"], value[::-1]]
+        candidates.append([*value[:1], 9.0])
     else:
         candidates = [{"ffn_prenorm": False}]
     for candidate in candidates:
@@ -348,3 +354,28 @@ def test_content_hash_is_canonical_json() -> None:
     assert len(content_hash({})) == 16
     with pytest.raises(ValueError, match="JSON compliant"):
         content_hash({"a": float("nan")})
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"family": "emo"}, "family must be one of: mdjpt, emod"),
+        (3, "family must be one of: mdjpt, emod"),
+        ({"family": "emod", "widt": 3}, r"model\.widt: found an unknown key, .*\(did you mean 'width'\?\)"),
+        ({"family": "emod", "patch": 3}, r"model\.patch: found an unknown key, expected one of: family, variant"),
+        ({"patch": "wide"}, r"model\.patch: found 'wide'"),
+        ({"family": "emod", "heads": 7}, "heads must divide width: 7 does not divide 128"),
+    ],
+)
+def test_a_model_is_refused_by_the_fields_of_its_family(model: Any, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        parse({**FULL, "model": model})
+
+
+def test_a_plan_without_pairs_refuses_what_needs_them() -> None:
+    bare = {"model": {"family": "emod"}, "contrast": {"weight": 0}, "alignment": {"weight": 0}}
+    parse({**FULL, **bare, "plan": {"kind": "regions"}})
+    for key, needy in (("model", "model.family mdjpt"), ("contrast", "contrast.weight"), ("alignment", "alignment")):
+        kept = {name: value for name, value in bare.items() if name != key}
+        with pytest.raises(BadInput, match=f"regions draws no pairs of subjects, which {needy}"):
+            parse({**{k: v for k, v in FULL.items() if k != key}, **kept, "plan": {"kind": "regions"}})

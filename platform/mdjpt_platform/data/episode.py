@@ -7,7 +7,6 @@ import threading
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,34 +19,36 @@ _AHEAD = 2
 
 @dataclass(frozen=True)
 class Episode:
-    """One pair from every corpus, as windows."""
+    """One draw from every corpus, as windows."""
 
     row: Row
     windows: dict[str, Tensor]
-    """By corpus [2V, C, T] float32: rows 0..V-1 one subject, V..2V-1 the other, i and i + V partners (the same moment,
-    if the plan's positives are aligned). Channels vary slowest in memory last: these are views of time-major cuts."""
+    """By corpus [B, C, T] float32. Where the plan draws pairs B = 2V: rows 0..V-1 one subject, V..2V-1 the other, i and
+    i + V partners (the same moment, if the plan's positives are aligned). Views of time-major cuts."""
     labels: dict[str, Tensor]
-    """By corpus [2V] int64: class code of each window's trial in the corpus' own scheme, -1 where it has none."""
+    """By corpus [B] int64: class code of each window's trial in the corpus' own scheme, -1 where it has none."""
+    affect: dict[str, Tensor]
+    """By corpus [B, 2] float32: valence and arousal of each window's trial in [-1, 1], NaN where unknown."""
 
     def __post_init__(self) -> None:
         """Refuse windows that do not belong to the row: a torn pair must be impossible."""
         for name, draw in self.row.draws.items():
-            rows, labels, expected = len(self.windows[name]), len(self.labels[name]), 2 * len(draw.a)
-            if (rows, labels) != (expected, expected):
-                raise ValueError(f"{name}: episode of {rows} windows and {labels} labels for a plan row of {expected}")
+            expected, found = (
+                len(draw.rows),
+                tuple(len(part[name]) for part in (self.windows, self.labels, self.affect)),
+            )
+            if found != (expected,) * 3:
+                raise ValueError(f"{name}: windows, labels, affect: {found} of them for a plan row of {expected}")
 
     def to(self, device: torch.device) -> Episode:
         """The same on a device."""
-        windows, labels = (
-            {name: x.to(device, non_blocking=True) for name, x in part.items()} for part in (self.windows, self.labels)
-        )
-        return Episode(self.row, windows, labels)
+        parts = (self.windows, self.labels, self.affect)
+        return Episode(self.row, *({name: x.to(device, non_blocking=True) for name, x in p.items()} for p in parts))
 
 
 def cut(store: Store, draw: Draw, length: int, out: Tensor | None = None) -> Tensor:
-    """Windows of one corpus, [2V, length, C] time-major; written into the first 2V rows of `out` if given."""
-    rows = np.concatenate([draw.a, draw.b])
-    starts = np.concatenate([draw.start_a, draw.start_b])
+    """Windows of one corpus, [B, length, C] time-major; written into the first B rows of `out` if given."""
+    rows, starts = draw.rows, draw.starts
     if out is None:
         out = torch.empty(len(rows), length, len(store.channels))
     target = out.numpy()
@@ -64,8 +65,9 @@ def assemble(
         name: cut(stores[name], draw, length[name], None if memory is None else memory[name]).transpose(1, 2)
         for name, draw in row.draws.items()
     }
-    labels = {name: torch.from_numpy(stores[name].codes[np.concatenate([d.a, d.b])]) for name, d in row.draws.items()}
-    return Episode(row, windows, labels)
+    labels = {name: torch.from_numpy(stores[name].codes[draw.rows]) for name, draw in row.draws.items()}
+    affect = {name: torch.from_numpy(stores[name].affect[draw.rows]) for name, draw in row.draws.items()}
+    return Episode(row, windows, labels, affect)
 
 
 def prefetch(
@@ -73,11 +75,11 @@ def prefetch(
 ) -> Generator[Episode]:
     """Episodes of `rows` in order, assembled ahead on a thread into a ring of buffers.
 
-    `most` is V per corpus. The last `held` episodes handed out stay valid; older ones are overwritten. An error on
+    `most` is windows per corpus and episode (`Plan.windows`). The last `held` episodes handed out stay valid; older ones are overwritten. An error on
     the thread is raised here; leaving the iterator early ends the thread.
     """
     ring = [
-        {name: torch.empty(2 * most[name], length[name], len(stores[name].channels)) for name in most}
+        {name: torch.empty(most[name], length[name], len(stores[name].channels)) for name in most}
         for _ in range(_AHEAD + held + 2)
     ]
     ready: queue.Queue[Episode | BaseException | None] = queue.Queue(maxsize=_AHEAD)

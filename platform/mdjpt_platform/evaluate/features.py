@@ -24,6 +24,7 @@ from mdjpt_platform.errors import BadInput
 from mdjpt_platform.evaluate.layers import LayerStatistics, Running, by, gather
 from mdjpt_platform.evaluate.progress import progress_bar
 from mdjpt_platform.evaluate.windows import Array, Rows, WindowStore, corpus_name, cut, groups, require_finite
+from mdjpt_platform.families import FAMILIES
 
 Group = tuple[str, int]
 CACHE_BYTES = 2 << 30
@@ -45,7 +46,8 @@ def encode(
     `config.normalisation`: `whole` takes a subject-session's own statistics, `causal` those of its windows so far,
     `frozen` the given ones (see `group_statistics` and `layers.mean_statistics`). Batches never mix groups, so neither
     other subjects nor the batch size change a feature (the latter to rounding). `protocol: published` with a model
-    whose spec says `batch_halves` reproduces the released grouping.
+    whose spec says `batch_halves` reproduces the released grouping. A model that normalises by no group gives its own
+    features, and none of this applies.
     Raises BadInput: a group of a single window, a signal or feature that is not finite, frozen statistics absent.
     """
     out: Array | None = None
@@ -79,6 +81,12 @@ def group_statistics(
     return found
 
 
+def by_group(model: nn.Module) -> bool:
+    """Whether the model's features depend on statistics of the window's subject-session."""
+    spec: Any = getattr(model, "spec", None)
+    return spec is None or FAMILIES[spec.family].by_group
+
+
 def pool(maps: Tensor, feature: str) -> Tensor:
     """[B, M, N] -> [B, M]. `me`: mean over patches; `de`: 0.5 ln(2 pi e var + 1), population variance (SYSTEMS 1.8)."""
     if feature == "me":
@@ -97,6 +105,12 @@ def _encoded(
 ) -> Iterator[tuple[Rows, Tensor]]:
     """(positions, features) batch by batch."""
     stages: Any = model
+    if not by_group(model):
+        device = next(model.parameters()).device
+        for begin in range(0, len(table), config.batch):
+            at = np.arange(begin, min(begin + config.batch, len(table)))
+            yield at, stages.features(torch.from_numpy(cut(store, table, at)).to(device), tuple(store.channels))
+        return
     if _halves_wanted(model, config):
         yield from _batch_halves(stages, store, table, config)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,8 +11,7 @@ import pandas as pd
 
 from mdjpt_model.losses import chance_contrast
 from mdjpt_platform import __version__
-from mdjpt_platform.config import Config
-from mdjpt_platform.data.plan import windows_per_side
+from mdjpt_platform.config import Config, RunConfig
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.report.inputs import CorpusInfo, ReportInputs, load_target
 from mdjpt_platform.store import Store
@@ -30,7 +30,6 @@ def collect(config: Config, folder: Path, evaluation: Path) -> ReportInputs:
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     stores = open_stores(config, tuple(dict.fromkeys((*run.sources, *run.targets))), verify=False)
-    plan = prepare_plan(run, {name: stores[name] for name in run.sources}).plan
     done = [target for target in run.targets if (evaluation / target / "results.json").exists()]
     if run.targets and not done:
         raise BadInput(evaluation, "evaluation", "nothing", "results: run `mdjpt evaluate` with the same run file")
@@ -41,11 +40,22 @@ def collect(config: Config, folder: Path, evaluation: Path) -> ReportInputs:
         | {f"store {name}": store.fingerprint for name, store in stores.items()},
         versions={"mdjpt": __version__} | {name: version(name) for name in ("torch", "ray", "mne", "mlflow", "numpy")},
         history=read_jsonl(folder / "metrics.jsonl"),
-        contrast_chance={name: chance_contrast(2 * v) for name, v in windows_per_side(plan).items()},
+        contrast_chance=_contrast_chance(run, stores),
         corpora=[_corpus(config, name, store) for name, store in stores.items()],
         targets=[load_target(evaluation / target) for target in done],
         atlas=pd.read_parquet(evaluation / ATLAS) if (evaluation / ATLAS).exists() else None,
     )
+
+
+def _contrast_chance(run: RunConfig, stores: Mapping[str, Store]) -> dict[str, float]:
+    """By corpus: what embeddings that know nothing give. Not told where it changes from episode to episode."""
+    sources = {name: stores[name] for name in run.sources}
+    windows = prepare_plan(run, sources).plan.windows
+    if run.contrast.kind == "inter_subject":
+        told = windows if run.plan.kind == "pairs" else {}
+    else:  # windows without a label take no part, and their number is not the same in every episode
+        told = {name: count for name, count in windows.items() if (sources[name].codes >= 0).all()}
+    return {name: chance_contrast(count) for name, count in told.items()}
 
 
 def _corpus(config: Config, name: str, store: Store) -> CorpusInfo:

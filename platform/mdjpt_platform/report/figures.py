@@ -38,17 +38,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CONTRAST, CHANCE = "loss/contrast.", "chance/contrast."
+JOINT = {"loss/alignment": "Alignment loss", "loss/affect": "Valence-arousal contrast", "loss/total": "Total loss"}
 BINS = 100
 """Points a loss curve is reduced to."""
 
 
 def loss_curves(history: Sequence[Mapping[str, Any]], chance: Mapping[str, float]) -> Picture | None:
-    """Contrastive loss by corpus with its chance level, and the alignment loss, over optimiser steps."""
+    """Contrastive loss by corpus with its chance level, and the losses over all corpora, over optimiser steps."""
     table = pd.DataFrame(list(history))
     if table.empty or "step" not in table:
         return None
     corpora = [name.removeprefix(CONTRAST) for name in table.columns if name.startswith(CONTRAST)]
-    others = [name for name in ("loss/alignment", "loss/total") if name in table and table[name].notna().any()]
+    others = [name for name in JOINT if name in table and table[name].notna().any()]
     if not corpora and not others:
         return None
     levels = {name: float(table[CHANCE + name].dropna().iloc[-1]) for name in corpora if CHANCE + name in table}
@@ -70,13 +71,13 @@ def loss_curves(history: Sequence[Mapping[str, Any]], chance: Mapping[str, float
             panels[0].set_title("Contrastive loss by corpus")
             panels[0].set_ylabel("loss (nats)")
             if levels:
-                panels[0].plot([], [], color=INK, linestyle=(0, (4, 3)), linewidth=1, label="chance, ln(2V − 1)")
+                panels[0].plot([], [], color=INK, linestyle=(0, (4, 3)), linewidth=1, label="chance, ln(windows − 1)")
             figure.legend(
                 *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(6, len(corpora) + 1)
             )
         for axes, name in zip(panels[bool(corpora) :], others, strict=True):
             _curve(axes, table, name, INK, "")
-            axes.set_title("Alignment loss" if name == "loss/alignment" else "Total loss")
+            axes.set_title(JOINT[name])
         for axes in panels:
             axes.set_xlabel("optimiser step")
             soft_grid(axes)

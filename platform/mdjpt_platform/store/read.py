@@ -69,6 +69,11 @@ class Store:
         known = {name: code for code, name in enumerate(self.labels)}
         return np.array([known.get(label, -1) for label in self.index["label"]], dtype=np.int64)
 
+    @cached_property
+    def affect(self) -> NDArray[np.float32]:
+        """[trials, 2] valence and arousal of each trial in [-1, 1]; NaN where unknown."""
+        return self.index[["valence", "arousal"]].to_numpy(np.float32)
+
     @property
     def fingerprint(self) -> str:
         """Hash of the content; equal for two stores iff their readers see the same bits."""

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from mdjpt_model.flops import forward_flops
 from mdjpt_platform.errors import BadInput
-from mdjpt_platform.study.grid import Cell, Size, groups
+from mdjpt_platform.study.budget import training_flops
+from mdjpt_platform.study.grid import groups
 from mdjpt_platform.study.run import Study, sizes_of
-from mdjpt_platform.train.prepared import open_stores, samples
-
-BACKWARD = 3
-"""FLOPs of a training step per FLOP of its forward pass."""
 
 
 def dry_run(study: Study, *, flops_per_second: float | None = None, price_per_hour: float | None = None) -> list[str]:
@@ -30,16 +26,12 @@ def dry_run(study: Study, *, flops_per_second: float | None = None, price_per_ho
     entries = study.entries
     done = [entry for entry in entries.values() if entry.state == "done"]
     lines.append(f"  {len(done)} done, {len(entries) - len(done)} failed, {len(cells) - len(entries)} not begun")
-    names = tuple(dict.fromkeys(name for cell in cells for name in cell.run.sources))
     try:
-        sizes = sizes_of(study.base, names)
+        sizes = sizes_of(study.base)
+        work = {key: training_flops(some[0].run, sizes) for key, some in shared.items()}
     except BadInput as error:
         return [*lines, f"  FLOPs and time unknown, since a store is missing: {error}"]
-    rates = {
-        name: (store.rate, len(store.channels)) for name, store in open_stores(study.base, names, verify=False).items()
-    }
     waiting = groups(study.waiting())
-    work = {key: training_flops(some[0], sizes, rates) for key, some in shared.items()}
     left = sum(work[key] for key in waiting)
     lines.append(
         f"  pre-training: {sum(work.values()):.3g} FLOP in all, {left:.3g} to do (products and convolutions, formula)"
@@ -57,13 +49,3 @@ def dry_run(study: Study, *, flops_per_second: float | None = None, price_per_ho
     elif waiting:
         lines.append("  time unknown: no cell has finished yet; run one, or state --flops-per-second")
     return lines
-
-
-def training_flops(cell: Cell, sizes: dict[str, Size], rates: dict[str, tuple[float, int]]) -> float:
-    """FLOPs of a cell's pre-training by formula; `rates`: (samples per second, channels) by corpus."""
-    run = cell.run
-    step = 0.0
-    for name in run.sources:
-        rate, channels = rates[name]
-        step += sizes[name].windows * forward_flops(run.model, samples(run.window, rate)[0], channels)
-    return BACKWARD * step * run.train.episodes * run.train.steps * run.train.epochs

@@ -9,25 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from mdjpt_platform.config import Config, RunConfig, content_hash
+from mdjpt_platform.config import Config, RunConfig
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.runfile import parse, set_field
+from mdjpt_platform.study.budget import Sizes, within_budget
 from mdjpt_platform.study.spec import StudyConfig
 
 BASE = "base"
 """Name of the arm where a study has none."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """How much of a corpus there is, at the base run's window."""
-
-    pairs: int
-    """Pairs of subjects in a session."""
-    windows: float
-    """Windows that one pair puts into an episode, both sides."""
-    hours: Mapping[str, float]
-    """Hours of signal by subject."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +38,10 @@ class Cell:
         return self.run.pretrain_identity()
 
 
-def expand(study: StudyConfig, base: Config, sizes: Mapping[str, Size] | None = None) -> tuple[Cell, ...]:
+def expand(study: StudyConfig, base: Config, sizes: Sizes | None = None) -> tuple[Cell, ...]:
     """All cells, each once, in an order that depends on nothing but the arguments.
 
-    `sizes` by corpus; needed by every budget but `steps`.
+    `sizes`: how much of each corpus there is; needed by every budget but `steps`.
     Raises BadInput: an unknown field or corpus, a target among its own sources, no target, too many
     cells, a budget that cannot be met.
     """
@@ -68,7 +57,7 @@ def expand(study: StudyConfig, base: Config, sizes: Mapping[str, Size] | None = 
                 for axis in _product(study.axes):
                     fields = {**changes, **axis, "seed": seed, "evaluate.seed": split}
                     fields |= {"sources": list(sources), "targets": [target]}
-                    run = _within_budget(study, changed(study, base, fields), sizes)
+                    run = within_budget(study, base.run, changed(study, base, fields), sizes)
                     place = {"arm": arm, "sources": sources, "n_sources": len(sources), "target": target}
                     cell = Cell(run, {**place, "seed": seed, "split": split, **axis})
                     found.setdefault(cell.key, cell)
@@ -129,50 +118,3 @@ def changed(study: StudyConfig, base: Config, fields: Mapping[str, Any]) -> RunC
     for key, value in fields.items():
         set_field(tree, key, value)
     return parse(tree, f"study {study.name}").run
-
-
-def _within_budget(study: StudyConfig, run: RunConfig, sizes: Mapping[str, Size] | None) -> RunConfig:
-    if study.budget == "steps":
-        return run
-    absent = [name for name in run.sources if name not in (sizes or {})]
-    if absent or sizes is None:
-        raise BadInput(study.name, "budget", f"no sizes of {', '.join(absent)}", "prepared stores: run `mdjpt prepare`")
-    mine = [sizes[name] for name in run.sources]
-    if study.budget == "windows":
-        whole = study.pool.corpora if study.pool is not None else run.sources
-        share = sum(sizes[name].windows for name in whole) / sum(size.windows for size in mine)
-        return _trained(run, steps=max(1, round(run.train.steps * share)))
-    if study.budget == "epochs":
-        steps = -(-max(size.pairs for size in mine) // run.train.episodes)
-        return _trained(run, steps=steps, epochs=study.passes)
-    assert study.hours is not None
-    return run.model_copy(update={"only": _subjects(study, run, sizes, study.hours)})
-
-
-def _trained(run: RunConfig, **changes: int) -> RunConfig:
-    return run.model_copy(update={"train": run.train.model_copy(update=changes)})
-
-
-def _subjects(
-    study: StudyConfig, run: RunConfig, sizes: Mapping[str, Size], hours: float
-) -> dict[str, tuple[str, ...]]:
-    """Subjects of every source, drawn in turn over the sources until their hours are reached; two at least of each."""
-    queues = {}
-    for name in run.sources:
-        subjects = sorted(sizes[name].hours)
-        number = int(content_hash([run.seed, name]), 16)
-        queues[name] = [subjects[at] for at in np.random.default_rng(number).permutation(len(subjects))]
-    if hours > sum(sum(sizes[name].hours.values()) for name in run.sources):
-        raise BadInput(study.name, "hours", f"{hours:g} of {', '.join(run.sources)}", "no more than their sources hold")
-    chosen: dict[str, list[str]] = {name: queues[name][:2] for name in run.sources}
-    total = sum(sizes[name].hours[who] for name, some in chosen.items() for who in some)
-    if total > hours:
-        raise BadInput(
-            study.name, "hours", f"{hours:g} for two subjects of each of {', '.join(run.sources)}", f"{total:.2f}"
-        )
-    for place in range(2, max(map(len, queues.values()))):
-        for name, queue in queues.items():
-            if place < len(queue) and total + sizes[name].hours[queue[place]] <= hours:
-                chosen[name].append(queue[place])
-                total += sizes[name].hours[queue[place]]
-    return {name: tuple(sorted(some)) for name, some in chosen.items()}

@@ -49,6 +49,10 @@ class Estimate:
             return found + ": chance of training not counted"
         return found + (": chance of training barely known" if self.seeds < FEW_SEEDS else "")
 
+    def lost_to(self, p_holm: float) -> str:
+        """`, but Holm p = 0.062`, where the interval alone would have claimed what the whole family may not."""
+        return f", but Holm p = {p_holm:.3f}" if self.p <= ALPHA < p_holm else ""
+
     def interval(self) -> str:
         """`95 % interval -0.4 to +3.1` in points."""
         return f"95 % interval {points(self.low)} to {points(self.high)}"

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from mdjpt_platform.code import sources
-from mdjpt_platform.config import Config, ExecConfig
+from mdjpt_platform.config import Config, ExecConfig, RunConfig, WindowConfig
+from mdjpt_platform.families import FAMILIES
 from mdjpt_platform.objects import is_uri
-from mdjpt_platform.study.grid import Cell, Size, expand, groups
+from mdjpt_platform.store import Store
+from mdjpt_platform.study.budget import Size, Sizes
+from mdjpt_platform.study.grid import Cell, expand, groups
 from mdjpt_platform.study.ledger import Entry, Ledger
 from mdjpt_platform.study.spec import StudyConfig, load_study
-from mdjpt_platform.train.prepared import open_stores, prepare_plan
+from mdjpt_platform.train.prepared import PLANS, open_stores, samples
 
 if TYPE_CHECKING:
     from mdjpt_platform.tracking.mlflow import MlflowSink
@@ -59,22 +63,37 @@ def open_study(path: str | Path, overrides: Iterable[str] = (), *, ready: bool =
         return Study(config, base, (), Ledger(folder))
     sizes = None
     if config.budget != "steps" and ready:
-        names = config.pool.corpora if config.pool is not None else base.run.sources
-        sizes = sizes_of(base, names)
+        sizes = sizes_of(base)
     cells = expand(config, base, sizes)
     return Study(config, base, cells, Ledger(folder))
 
 
-def sizes_of(base: Config, names: tuple[str, ...]) -> dict[str, Size]:
-    """How much of each corpus there is at the base run's window. Raises BadInput: a store is missing, no pair."""
-    found = {}
-    for name, store in open_stores(base, names, verify=False).items():
-        plan = prepare_plan(base.run.model_copy(update={"only": {}}), {name: store}).plan
-        every = plan.pairs[name]
-        hours = store.index.groupby("subject")["samples"].sum() / store.rate / 3600
-        windows = sum(2 * len(pair.cuts) for pair in every) / len(every)
-        found[name] = Size(len(every), windows, {str(who): float(value) for who, value in hours.items()})
-    return found
+def sizes_of(base: Config) -> Sizes:
+    """Sizes as they are asked for. What it returns raises BadInput: a store is missing, no pair."""
+
+    @cache
+    def store_of(name: str) -> Store:
+        return open_stores(base, (name,), verify=False)[name]
+
+    @cache
+    def drawn(plan: str, window: WindowConfig, name: str) -> tuple[int, float]:
+        run = base.run.model_copy(update={"only": {}, "window": window})
+        store = store_of(name)
+        length, hop = samples(window, store.rate)
+        return PLANS[plan](run, {name: store}, {name: length}, {name: hop}).size(name)
+
+    @cache
+    def hours(name: str) -> dict[str, float]:
+        store = store_of(name)
+        found = store.index.groupby("subject")["samples"].sum() / store.rate / 3600
+        return {str(who): float(value) for who, value in found.items()}
+
+    def size(run: RunConfig, name: str) -> Size:
+        store = store_of(name)
+        flops = FAMILIES[run.model.family].flops(run.model, samples(run.window, store.rate)[0], len(store.channels))
+        return Size(*drawn(run.plan.kind, run.window, name), hours(name), flops)
+
+    return size
 
 
 def run_study(study: Study, *, mixed_code: bool = False) -> Study:

@@ -46,7 +46,7 @@ class Gain:
             step = f"Corpus {self.before + 1} after {self.before}"
         basis = f"{points(self.gain.value)} points, {self.gain.interval()}, {self.gain.basis()}"
         if not self.p_holm <= ALPHA:
-            return f"{step.removesuffix(',')}: no change of the score shown ({basis})."
+            return f"{step.removesuffix(',')}: no change of the score shown ({basis}{self.gain.lost_to(self.p_holm)})."
         return f"{step} {'raises' if self.gain.value > 0 else 'lowers'} the score: {basis}."
 
 

@@ -35,7 +35,7 @@ class CorpusValue:
         against = " than the mean corpus" if self.relative else ""
         if not self.p_holm <= ALPHA:
             asked = "no difference from the mean corpus" if self.relative else "no contribution"
-            return f"{self.corpus}: {asked} shown ({basis})."
+            return f"{self.corpus}: {asked} shown ({basis}{self.value.lost_to(self.p_holm)})."
         if self.relative:
             return f"{self.corpus} contributes {'more' if self.value.value > 0 else 'less'}{against}: {basis}."
         return f"{self.corpus} {'raises' if self.value.value > 0 else 'lowers'} the score: {basis}."

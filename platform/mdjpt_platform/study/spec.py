@@ -51,8 +51,8 @@ class StudyConfig(Frozen):
         default_factory=dict, description="named variations of fields, compared with the first; one at a time"
     )
     axes: dict[str, tuple[Any, ...]] = Field(default_factory=dict, description="field -> values, all combinations")
-    budget: Literal["steps", "windows", "epochs", "hours"] = Field(
-        "steps", description="what every pre-training gets the same amount of"
+    budget: Literal["steps", "windows", "compute", "epochs", "hours"] = Field(
+        "steps", description="what every pre-training gets the same amount of (compute: FLOPs by formula)"
     )
     passes: int = Field(1, ge=1, description="budget epochs: passes over the pairs of the largest source")
     hours: float | None = Field(None, gt=0, description="budget hours: hours of signal, by leaving out subjects")

@@ -15,13 +15,13 @@ from mdjpt_platform.errors import MdjptError
 from mdjpt_platform.evaluate.result import TargetResult
 from mdjpt_platform.evaluate.run import evaluate_target
 from mdjpt_platform.evaluate.windows import WindowStore
+from mdjpt_platform.families import new_model
 from mdjpt_platform.hardware import hardware
 from mdjpt_platform.study.grid import Cell
 from mdjpt_platform.study.ledger import Ledger
 from mdjpt_platform.study.track import track_cell
 from mdjpt_platform.train.checkpoint import load_model
 from mdjpt_platform.train.launch import pretrain
-from mdjpt_platform.train.loop import new_model
 from mdjpt_platform.train.prepared import open_stores
 
 EXPECTED = (MdjptError, OSError, RuntimeError, ValueError, ArithmeticError, LookupError)

@@ -17,20 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors.torch import load_file, save
 from torch import nn
 
-from mdjpt_model.model import MdJPT
-from mdjpt_model.spec import ModelSpec
 from mdjpt_platform.atomic import write_atomic
+from mdjpt_platform.config import Model
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.families import FAMILIES
 
 _NAME = re.compile(r"step-(\d{8})-([0-9a-f]{16})\.pt")
 log = logging.getLogger(__name__)
 
 
 def save_checkpoint(
-    folder: Path, step: int, model: nn.Module, optimiser: torch.optim.Optimizer, spec: ModelSpec, keep: int
+    folder: Path, step: int, model: nn.Module, optimiser: torch.optim.Optimizer, spec: Model, keep: int
 ) -> Path:
     """State before `step`; older files than the newest `keep` are removed."""
     buffer = io.BytesIO()
@@ -51,7 +52,7 @@ def save_checkpoint(
     return path
 
 
-def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, spec: ModelSpec) -> int:
+def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, spec: Model) -> int:
     """Restore the newest undamaged checkpoint and return the step to go on with; 0 if there is none.
 
     Raises BadInput: the checkpoint is of another architecture, or holds more than numbers (nothing of it runs).
@@ -79,7 +80,7 @@ def _candidates(folder: Path) -> list[Path]:
     return sorted((p for p in folder.glob("step-*.pt") if _NAME.fullmatch(p.name)), reverse=True)
 
 
-def expect_spec(where: Path, found: dict[str, Any], spec: ModelSpec) -> None:
+def expect_spec(where: Path, found: dict[str, Any], spec: Model) -> None:
     """Raises BadInput naming the first difference between two architectures."""
     expected = json.loads(json.dumps(asdict(spec)))
     for key in sorted({*found, *expected}):
@@ -87,30 +88,30 @@ def expect_spec(where: Path, found: dict[str, Any], spec: ModelSpec) -> None:
             raise BadInput(where, f"architecture: {key}", found.get(key), expected.get(key))
 
 
-def save_model(folder: Path, model: MdJPT) -> str:
+def save_model(folder: Path, model: nn.Module, spec: Model) -> str:
     """Weights and architecture for use elsewhere: model.safetensors, model.json. Returns the weights' SHA-256."""
     weights = save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
     digest = hashlib.sha256(weights).hexdigest()
     write_atomic(folder / "model.safetensors", weights)
-    text = json.dumps({"spec": asdict(model.spec), "weights_sha256": digest}, indent=1)
+    text = json.dumps({"spec": asdict(spec), "weights_sha256": digest}, indent=1)
     write_atomic(folder / "model.json", text.encode())
     return digest
 
 
-def load_model(folder: Path, spec: ModelSpec | None = None) -> MdJPT:
+def load_model(folder: Path, spec: Model | None = None) -> nn.Module:
     """The model that `save_model` wrote. Raises BadInput: absent, damaged, of another architecture than `spec`."""
     path = folder / "model.json"
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
         weights = (folder / "model.safetensors").read_bytes()
         digest, sizes = described["weights_sha256"], dict(described["spec"])
-        found = ModelSpec(**{**sizes, "dilations": tuple(sizes["dilations"])})
+        found = TypeAdapter(Model).validate_python(sizes)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadInput(folder, "trained model", error, "model.json and model.safetensors of a finished run") from None
     if hashlib.sha256(weights).hexdigest() != digest:
         raise BadInput(folder / "model.safetensors", "checksum", "other bytes", digest)
     if spec is not None:
         expect_spec(path, sizes, spec)
-    model = MdJPT(found)
+    model = FAMILIES[found.family].build(found)
     model.load_state_dict(load_file(folder / "model.safetensors"))
     return model.eval()

@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mdjpt_model.model import MdJPT
 from mdjpt_platform.config import RunConfig
 from mdjpt_platform.data.episode import Episode, prefetch
-from mdjpt_platform.data.plan import Row, windows_per_side
+from mdjpt_platform.data.plan import Row
 from mdjpt_platform.errors import BadInput, MdjptError
+from mdjpt_platform.families import new_model
 from mdjpt_platform.tracking import MetricSink, Status
 from mdjpt_platform.train.checkpoint import load_checkpoint, save_checkpoint, save_model
 from mdjpt_platform.train.context import Context
@@ -26,6 +26,7 @@ from mdjpt_platform.train.prepared import Prepared
 from mdjpt_platform.train.step import EpisodeTerms, Losses, Stepper
 
 CHECKPOINTS = "checkpoints"
+OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
 @dataclass(frozen=True)
@@ -39,24 +40,19 @@ class Trained:
     """Means over the last epoch, read from the log when all is done."""
 
 
-def new_model(run: RunConfig) -> MdJPT:
-    """Initial weights: a function of the run's seed alone, whatever was drawn before.
-
-    Raises BadInput: no such encoder.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.seed)
-        try:
-            return MdJPT(run.model)
-        except ValueError as error:
-            raise BadInput("configuration", "model", run.model, error) from None
-
-
 def share(run: RunConfig, world: int) -> int:
     """Episodes of a step that each process carries. Raises BadInput: K is not divisible by the processes."""
     if run.train.episodes % world:
         raise BadInput("configuration", "train.episodes", run.train.episodes, f"a multiple of exec.workers = {world}")
     return run.train.episodes // world
+
+
+def learning_rate(run: RunConfig, step: int) -> float:
+    """Of a step, by `optim.schedule`; cosine reaches `optim.final` with the last step (Loshchilov & Hutter 2017)."""
+    if run.optim.schedule == "constant":
+        return run.optim.lr
+    share = step / max(1, run.train.epochs * run.train.steps - 1)
+    return run.optim.final + (run.optim.lr - run.optim.final) * (1 + math.cos(math.pi * share)) / 2
 
 
 def train(
@@ -75,12 +71,11 @@ def train(
     """
     per_process = share(run, context.world)
     model = new_model(run).to(context.device)
-    optimiser = torch.optim.Adam(model.parameters(), lr=run.optim.lr, weight_decay=run.optim.weight_decay)
+    optimiser = OPTIMISERS[run.optim.kind](model.parameters(), lr=run.optim.lr, weight_decay=run.optim.weight_decay)
     start = load_checkpoint(folder / CHECKPOINTS, model, optimiser, run.model)
-    stepper = Stepper(context.wrap(EpisodeTerms(model, run, prepared.channels)), run, context)
+    stepper = Stepper(context.wrap(EpisodeTerms(model, run, prepared.channels, prepared.plan.windows)), run, context)
     total = run.train.epochs * run.train.steps
-    most = windows_per_side(prepared.plan)
-    episodes = prefetch(rows(start), prepared.stores, prepared.length, most, held=per_process)
+    episodes = prefetch(rows(start), prepared.stores, prepared.length, prepared.plan.windows, held=per_process)
     log = open_log(start)
     epoch_values: list[dict[str, float]] = []
     status: Status = "FAILED"
@@ -94,6 +89,8 @@ def train(
             _refuse_non_finite(losses, step, mine)
             if run.optim.clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), run.optim.clip)
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(run, step)
             optimiser.step()
             epoch, ends = step // run.train.steps, (step + 1) % run.train.steps == 0
             values = _values(losses) | {"time/step": time.perf_counter() - begin, "time/wait": waited}
@@ -104,7 +101,7 @@ def train(
                     save_checkpoint(folder / CHECKPOINTS, step + 1, model, optimiser, run.model, keep)
                 context.report(epoch, _mean(epoch_values))
                 epoch_values = []
-        digest = save_model(folder, model) if context.rank == 0 else ""
+        digest = save_model(folder, model, run.model) if context.rank == 0 else ""
         if context.rank == 0:
             for name in ("model.json", "model.safetensors"):
                 log.artifact(folder / name)
@@ -120,7 +117,7 @@ def train(
 
 def _values(losses: Losses) -> dict[str, float]:
     by_corpus = {f"loss/contrast.{name}": value for name, value in losses.contrast.items()}
-    return {"loss/total": losses.total, "loss/alignment": losses.alignment, **by_corpus}
+    return {"loss/total": losses.total, **{f"loss/{name}": value for name, value in losses.joint.items()}, **by_corpus}
 
 
 def _mean(values: list[dict[str, float]]) -> dict[str, float]:
@@ -131,7 +128,7 @@ def _refuse_non_finite(losses: Losses, step: int, episodes: list[Episode]) -> No
     if math.isfinite(losses.total):
         return
     rows = "; ".join(
-        f"slot {e.row.slot}: " + ", ".join(f"{n} rows {d.a.tolist()}/{d.b.tolist()}" for n, d in e.row.draws.items())
+        f"slot {e.row.slot}: " + ", ".join(f"{n} rows {d.rows.tolist()}" for n, d in e.row.draws.items())
         for e in episodes
     )
     raise MdjptError(f"step {step}: the loss is not finite: {asdict(losses)}; episodes: {rows}")

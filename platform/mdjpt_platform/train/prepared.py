@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdjpt_model.encoders import ENCODERS
+import numpy as np
+import torch
+
 from mdjpt_platform.config import Config, RunConfig, WindowConfig
-from mdjpt_platform.data.plan import Pair, Plan, pairs
+from mdjpt_platform.data.pairs import Pair, PairPlan, pairs
+from mdjpt_platform.data.plan import Plan
+from mdjpt_platform.data.regions import RegionPlan, regions
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.families import new_model
 from mdjpt_platform.objects import at, is_uri
 from mdjpt_platform.preprocess.recipe import resolve
 from mdjpt_platform.store import Store, open_store, store_folder
@@ -60,23 +66,56 @@ def open_stores(config: Config, names: tuple[str, ...], *, verify: bool, staged:
 def prepare_plan(run: RunConfig, stores: dict[str, Store]) -> Prepared:
     """The plan over open stores.
 
-    Raises BadInput: an encoder that does not exist, a window that does not fit the model or a trial, no pairs, labels
-    that a supervised contrast cannot go by.
+    Raises BadInput: a model that cannot be built, a window that does not fit the model or a trial, no pairs, labels
+    that a supervised contrast cannot go by, no coordinates where the run needs them.
     """
-    if run.model.encoder not in ENCODERS:
-        raise BadInput("configuration", "model.encoder", repr(run.model.encoder), f"one of: {', '.join(ENCODERS)}")
-    length, hop, choices = {}, {}, {}
+    with torch.device("meta"):
+        new_model(run)
+    length, hop = {}, {}
     for name, store in stores.items():
         length[name], hop[name] = samples(run.window, store.rate)
-        patches = run.model.patches(length[name])
-        if patches // run.model.attention_kernel < 5:
-            need = (5 * run.model.attention_kernel - 1) * run.model.stride + run.model.patch
-            raise BadInput("configuration", "window.seconds", f"{length[name]} samples at {store.rate:g} Hz",
-                           f"at least {need} samples for the model's projector")  # fmt: skip
+        refuse_window(run, name, length[name], store.rate)
         if run.contrast.kind == "supervised":
             _require_labels(store)
-        choices[name] = _among(pairs(store.index, name, length[name], hop[name]), run.only.get(name), store)
-    return Prepared(stores, length, Plan(choices, hop, run.seed, run.train.episodes, run.contrast.positives))
+        if run.affect.weight > 0 and not np.isfinite(store.affect).all(1).any():
+            raise BadInput(f"store of {name}", "valence, arousal", "no trial with coordinates",
+                           "ratings, or labels with coordinates: affect.weight is not 0")  # fmt: skip
+    return Prepared(stores, length, PLANS[run.plan.kind](run, stores, length, hop))
+
+
+def refuse_window(run: RunConfig, name: str, length: int, rate: float) -> None:
+    """Raises BadInput: the model cannot take windows of `length` samples of corpus `name` at `rate`."""
+    try:
+        run.model.check_window(length, rate)
+    except ValueError as error:
+        found = f"{length} samples at {rate:g} Hz of {name}"
+        raise BadInput("configuration", "window.seconds", found, error) from None
+
+
+def pair_plan(run: RunConfig, stores: dict[str, Store], length: dict[str, int], hop: dict[str, int]) -> PairPlan:
+    """Pairs of the subjects that take part."""
+    choices = {
+        name: _among(pairs(store.index, name, length[name], hop[name]), run.only.get(name), store)
+        for name, store in stores.items()
+    }
+    return PairPlan(choices, hop, run.seed, run.train.episodes, run.contrast.positives)
+
+
+def region_plan(run: RunConfig, stores: dict[str, Store], length: dict[str, int], hop: dict[str, int]) -> RegionPlan:
+    """Regions of the trials of the subjects that take part."""
+    found = {}
+    for name, store in stores.items():
+        only = run.only.get(name)
+        _refuse_absent(name, only, store)
+        at = np.flatnonzero(store.index["subject"].isin(only)) if only is not None else np.arange(len(store))
+        found[name] = regions(store.index, name, at, length[name], hop[name])
+    return RegionPlan(found, hop, run.seed, run.train.episodes)
+
+
+PLANS: dict[str, Callable[[RunConfig, dict[str, Store], dict[str, int], dict[str, int]], Plan]] = {
+    "pairs": pair_plan,
+    "regions": region_plan,
+}
 
 
 def _require_labels(store: Store) -> None:
@@ -94,11 +133,15 @@ def _among(found: tuple[Pair, ...], only: tuple[str, ...] | None, store: Store) 
     """Pairs whose two subjects are among the chosen ones."""
     if only is None:
         return found
-    absent = sorted(set(only) - set(store.index["subject"]))
+    name = store.manifest.corpus
+    _refuse_absent(name, only, store)
     kept = tuple(pair for pair in found if set(pair.subjects) <= set(only))
-    if absent or not kept:
-        name = store.manifest.corpus
-        raise BadInput(
-            "configuration", f"only.{name}", f"no {', '.join(absent)}" if absent else "no pair", "its subjects"
-        )
+    if not kept:
+        raise BadInput("configuration", f"only.{name}", "no pair", "its subjects")
     return kept
+
+
+def _refuse_absent(name: str, only: tuple[str, ...] | None, store: Store) -> None:
+    absent = sorted(set(only or ()) - set(store.index["subject"]))
+    if absent:
+        raise BadInput("configuration", f"only.{name}", f"no {', '.join(absent)}", "its subjects")

@@ -1,26 +1,34 @@
 """One optimiser step: K episodes, whatever the number of processes.
 
-Exactness: the contrast is a mean over episodes, which DDP's averaging keeps; the alignment compares all subjects of
-the step, so its statistics are summed over processes (Context.all_reduce) before the logarithm.
-Where a process has several episodes their graphs would not fit into memory together, so the slopes of the alignment
-with respect to the centroids are computed first without graphs, then every episode is passed again and pushed back with
-those slopes (gradient caching, Gao et al. 2021): the same numbers, one episode's memory, one more forward pass.
+Exactness: the contrast inside an episode is a mean over episodes, which DDP's averaging keeps; the alignment compares
+all subjects of the step and the affect contrast all its windows, so what they compare is summed over processes
+(Context.all_reduce) before their losses are taken. What is random in a forward pass (dropout, augmentation) is drawn
+from the episode's own number, so it does not depend on the process either.
+Where a process has several episodes their graphs would not fit into memory together, so the slopes of the joint losses
+with respect to what each episode contributes are computed first without graphs, then every episode is passed again and
+pushed back with those slopes (gradient caching, Gao et al. 2021): the same numbers, one episode's memory, one more
+forward pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mdjpt_model.losses import CONTRASTS, FORMS, Form, Slots, centroids
-from mdjpt_model.model import MdJPT
+from mdjpt_model.affect import soft_affect_contrast
+from mdjpt_model.emod.augment import augment
+from mdjpt_model.losses import CONTRASTS, FORMS, Slots, centroids
 from mdjpt_platform.config import RunConfig
 from mdjpt_platform.data.episode import Episode
+from mdjpt_platform.data.plan import Row
+from mdjpt_platform.families import FAMILIES
 from mdjpt_platform.train.context import Context
 
 
@@ -29,32 +37,78 @@ class Terms:
     """What one episode contributes."""
 
     contrast: Tensor
-    """[corpora] contrast of each."""
+    """[corpora] contrast of each; [0] without one."""
     gamma: Tensor
-    """[2 x corpora, F, S, S] centroids, corpus by corpus."""
+    """[2 x corpora, F, S, S] centroids, corpus by corpus; [0] without alignment."""
+    embedding: Tensor
+    """[B, E] windows of all corpora, each corpus at its own place, zeros where it has fewer; [0] without affect."""
 
 
 class EpisodeTerms(nn.Module):
-    """The model seen as a function of an episode, so that DDP wraps one forward call a backward call."""
+    """The model seen as a function of an episode, so that DDP wraps one forward call a backward call.
 
-    def __init__(self, model: MdJPT, run: RunConfig, channels: dict[str, tuple[str, ...]]) -> None:
+    `channels` and `windows` (Plan.windows) by corpus.
+    """
+
+    def __init__(
+        self, model: nn.Module, run: RunConfig, channels: Mapping[str, tuple[str, ...]], windows: Mapping[str, int]
+    ) -> None:
         super().__init__()
-        self.model, self.channels = model, channels
-        self.contrast, self.temperature = CONTRASTS[run.contrast.kind], run.contrast.temperature
-        self.autocast = run.optim.precision == "bfloat16"
+        self.model, self.run, self.channels, self.windows = model, run, channels, windows
+        self.family = FAMILIES[run.model.family]
+        paired = run.plan.kind == "pairs"
+        self.contrasts = paired or run.contrast.kind == "supervised"
+        self.aligns = paired and self.family.latent
+        self.feels = run.affect.weight > 0
+        self.random = bool(run.augment) or getattr(run.model, "dropout", 0) > 0
 
     def forward(self, episode: Episode) -> Terms:
-        """Windows of every corpus through the encoder and to the two statistics."""
-        switches = self.model.spec.chosen
-        contrast, gamma = [], []
-        for name, windows in episode.windows.items():
-            side = torch.arange(len(windows)) // (len(windows) // 2)
-            with torch.autocast(windows.device.type, torch.bfloat16, enabled=self.autocast):
-                out = self.model(windows, self.channels[name], side)
-            assert out.embedding is not None
-            contrast.append(self.contrast(out.embedding, episode.labels[name], self.temperature))
-            gamma.append(centroids(out.latent, 2, switches.covariance, switches.covariance_diagonal))
-        return Terms(torch.stack(contrast), torch.cat(gamma))
+        """Windows of every corpus through the encoder and to what the losses need."""
+        contrast, gamma, embedding = [], [], []
+        with self._dice(episode.row, next(self.model.parameters()).device):
+            for name, windows in episode.windows.items():
+                out = self._encoded(name, windows)
+                if self.contrasts:
+                    kind = CONTRASTS[self.run.contrast.kind]
+                    contrast.append(kind(out.embedding, episode.labels[name], self.run.contrast.temperature))
+                if self.aligns:
+                    chosen: Any = self.run.model.chosen
+                    gamma.append(centroids(out.latent, 2, chosen.covariance, chosen.covariance_diagonal))
+                if self.feels:
+                    wide = out.embedding.to(torch.promote_types(out.embedding.dtype, torch.float32))
+                    embedding.append(nn.functional.pad(wide, (0, 0, 0, self.windows[name] - len(windows))))
+        nothing = torch.zeros(0, device=windows.device)
+        return Terms(
+            torch.stack(contrast) if contrast else nothing,
+            torch.cat(gamma) if gamma else nothing,
+            torch.cat(embedding) if embedding else nothing,
+        )
+
+    def _encoded(self, name: str, windows: Tensor) -> Any:
+        if self.run.augment:
+            windows = augment(windows, self.run.augment)
+        groups = (torch.arange(len(windows)) // (len(windows) // 2),) if self.family.by_group else ()
+        with torch.autocast(windows.device.type, torch.bfloat16, enabled=self.run.optim.precision == "bfloat16"):
+            return self.model(windows, self.channels[name], *groups)
+
+    @contextmanager
+    def _dice(self, row: Row, device: torch.device) -> Iterator[None]:
+        if not self.random:
+            yield
+            return
+        seed = int(np.random.SeedSequence((self.run.seed, row.step, row.slot)).generate_state(1, np.uint64)[0])
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            yield
+
+    def coordinates(self, episode: Episode) -> Tensor:
+        """[B, 3] valence, arousal and 1 for every window that has them, zeros elsewhere; rows as in `embedding`."""
+        found = []
+        for name, affect in episode.affect.items():
+            known = affect.isfinite().all(1, keepdim=True)
+            row = torch.cat([affect.where(known, 0), known.to(affect)], 1)
+            found.append(nn.functional.pad(row, (0, 0, 0, self.windows[name] - len(row))))
+        return torch.cat(found)
 
 
 @dataclass(frozen=True)
@@ -62,8 +116,10 @@ class Losses:
     """Global values of one step."""
 
     total: float
-    alignment: float
-    contrast: dict[str, float]
+    joint: dict[str, float] = field(default_factory=dict)
+    """`alignment`, `affect`: those that the run has."""
+    contrast: dict[str, float] = field(default_factory=dict)
+    """By corpus."""
 
 
 @dataclass(frozen=True)
@@ -83,42 +139,66 @@ class Stepper:
 
     def backward(self, episodes: Sequence[Episode]) -> Losses:
         """Accumulate the gradients of the whole step. `episodes` are this process' share, by slot."""
-        names = list(self.bare.channels)
-        form, slots = FORMS[self.run.alignment.form], self._slots(episodes, len(names))
         if len(episodes) == 1:
             terms: Terms = self.module(episodes[0])
-            alignment, contrast = self._share(form, slots, terms.gamma, terms.contrast[None])
-            (self._contrast(terms.contrast) + self.run.alignment.weight * alignment).backward()
+            joint, contrast = self._joint(episodes, [terms])
+            (self._contrast(terms.contrast) + self._weighed(joint)).backward()
         else:
             with torch.no_grad():
                 ahead = [self.bare(episode) for episode in episodes]
-            gamma = torch.cat([terms.gamma for terms in ahead]).requires_grad_()
-            alignment, contrast = self._share(form, slots, gamma, torch.stack([t.contrast for t in ahead]))
-            (slopes,) = torch.autograd.grad(alignment, gamma)
-            for number, (episode, slope) in enumerate(zip(episodes, slopes.chunk(len(episodes)), strict=True)):
+            leaves = [Terms(t.contrast, t.gamma.requires_grad_(), t.embedding.requires_grad_()) for t in ahead]
+            joint, contrast = self._joint(episodes, leaves)
+            inputs = [part for one in leaves for part in (one.gamma, one.embedding)]
+            slopes = torch.autograd.grad(self._weighed(joint), inputs, allow_unused=True, materialize_grads=True)
+            for number, episode in enumerate(episodes):
                 last = number == len(episodes) - 1
                 wrapped = isinstance(self.module, DistributedDataParallel)
                 with self.module.no_sync() if wrapped and not last else nullcontext():  # type: ignore[operator]
                     terms = self.module(episode)
-                    surrogate = self.run.alignment.weight * (slope * terms.gamma).sum()
+                    surrogate = (slopes[2 * number] * terms.gamma).sum()
+                    surrogate = surrogate + (slopes[2 * number + 1] * terms.embedding).sum()
                     (self._contrast(terms.contrast) / len(episodes) + surrogate).backward()
-        aligned = alignment.item()
-        total = self._contrast(contrast).item() + self.run.alignment.weight * aligned
-        return Losses(total, aligned, dict(zip(names, contrast.tolist(), strict=True)))
+        total = self._contrast(contrast).item() + self._weighed(joint).item()
+        by_corpus = dict(zip(self.bare.channels, contrast.tolist(), strict=True)) if self.bare.contrasts else {}
+        return Losses(total, {name: loss.item() for name, loss in joint.items()}, by_corpus)
 
     def _contrast(self, by_corpus: Tensor) -> Tensor:
-        joined = by_corpus.sum() if self.run.contrast.over_corpora == "sum" else by_corpus.mean()
+        joined = by_corpus.mean() if self.run.contrast.over_corpora == "mean" and len(by_corpus) else by_corpus.sum()
         return self.run.contrast.weight * joined
 
-    def _share(self, form: Form, slots: Slots, gamma: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:
-        """Alignment of the whole step, and the mean contrast of each corpus, in one exchange."""
-        packed = form.pack(gamma, slots)
-        logged = contrast.detach().sum(0).to(packed.dtype) / self.run.train.episodes
-        summed = self.context.all_reduce(torch.cat([packed, logged]))
-        alignment = form.loss(summed[: len(packed)], slots, gamma.shape[1])
-        return alignment, summed[len(packed) :].detach()
+    def _weighed(self, joint: Mapping[str, Tensor]) -> Tensor:
+        weights = {"alignment": self.run.alignment.weight, "affect": self.run.affect.weight}
+        return sum((weights[name] * loss for name, loss in joint.items()), torch.zeros((), device=self.context.device))
 
-    def _slots(self, episodes: Sequence[Episode], corpora: int) -> Slots:
+    def _joint(self, episodes: Sequence[Episode], terms: Sequence[Terms]) -> tuple[dict[str, Tensor], Tensor]:
+        """Losses over the whole step, and the mean contrast of each corpus, in one exchange."""
+        form, slots = FORMS[self.run.alignment.form], self._slots(episodes)
+        gamma = torch.cat([one.gamma for one in terms])
+        parts = [torch.stack([one.contrast.detach() for one in terms]).sum(0) / self.run.train.episodes]
+        if self.bare.aligns:
+            parts.append(form.pack(gamma, slots))
+        if self.bare.feels:
+            at = torch.tensor([episode.row.slot for episode in episodes], device=gamma.device)
+            for values in (
+                torch.stack([one.embedding for one in terms]),
+                torch.stack([self.bare.coordinates(episode) for episode in episodes]),
+            ):
+                table = values.new_zeros((self.run.train.episodes, *values.shape[1:]))
+                parts.append(table.index_copy(0, at, values).flatten())
+        summed = self.context.all_reduce(torch.cat(parts)).split([len(part) for part in parts])
+        found, rest = {}, list(summed[1:])
+        if self.bare.aligns:
+            found["alignment"] = form.loss(rest.pop(0), slots, gamma.shape[1])
+        if self.bare.feels:
+            chosen = self.run.affect
+            affect = rest[1].detach().view(-1, 3)
+            known = affect[:, :2].where(affect[:, 2:] > 0, torch.nan)
+            embedding = rest[0].view(len(affect), -1)
+            found["affect"] = soft_affect_contrast(embedding, known, chosen.temperature, chosen.reach, chosen.hard)
+        return found, summed[0].detach()
+
+    def _slots(self, episodes: Sequence[Episode]) -> Slots:
+        corpora = len(self.bare.channels)
         each = 2 * corpora
         index = torch.cat([torch.arange(each) + each * episode.row.slot for episode in episodes])
         corpus = (torch.arange(each) // 2).repeat(len(episodes))

@@ -14,7 +14,7 @@ import torch
 from conftest import write_tiny
 from mdjpt_platform.config import Config, Positives
 from mdjpt_platform.data.episode import Episode, assemble, cut, prefetch
-from mdjpt_platform.data.plan import Row, windows_per_side
+from mdjpt_platform.data.plan import Row
 from mdjpt_platform.train.prepared import Prepared, open_stores, prepare_plan
 
 
@@ -30,7 +30,7 @@ def _no_thread_left() -> Iterator[None]:
 
 
 def ahead(prepared: Prepared, rows: Iterator[Row], held: int = 1) -> Iterator[Episode]:
-    return prefetch(rows, prepared.stores, prepared.length, windows_per_side(prepared.plan), held)
+    return prefetch(rows, prepared.stores, prepared.length, prepared.plan.windows, held)
 
 
 def equal(one: Episode, other: Episode) -> bool:
@@ -79,10 +79,12 @@ def test_cut_fills_given_memory(prepared: Prepared) -> None:
 
 def test_torn_pair_is_impossible(prepared: Prepared) -> None:
     episode = assemble(prepared.plan.row(0, 0), prepared.stores, prepared.length)
-    with pytest.raises(ValueError, match="one: episode of 7 windows and 8 labels for a plan row of 8"):
+    with pytest.raises(ValueError, match=r"one: windows, labels, affect: \(7, 8, 8\) of them for a plan row of 8"):
         replace(episode, windows=episode.windows | {"one": episode.windows["one"][:7]})
-    with pytest.raises(ValueError, match="one: episode of 8 windows and 7 labels for a plan row of 8"):
+    with pytest.raises(ValueError, match=r"one: windows, labels, affect: \(8, 7, 8\) of them for a plan row of 8"):
         replace(episode, labels=episode.labels | {"one": episode.labels["one"][:7]})
+    with pytest.raises(ValueError, match=r"one: windows, labels, affect: \(8, 8, 7\) of them for a plan row of 8"):
+        replace(episode, affect=episode.affect | {"one": episode.affect["one"][:7]})
 
 
 def test_prefetched_episodes_are_those_assembled(prepared: Prepared) -> None:

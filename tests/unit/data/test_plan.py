@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from mdjpt_platform.config import Positives
-from mdjpt_platform.data.plan import Draw, Plan, Row, pairs, windows_per_side
+from mdjpt_platform.data.pairs import PairPlan, pairs
+from mdjpt_platform.data.plan import Draw, Row
 from mdjpt_platform.errors import BadInput
 
 RATE = 125
@@ -46,9 +47,9 @@ def plan(
     seed: int = 3,
     episodes: int = 4,
     positives: Positives = "aligned",
-) -> Plan:
+) -> PairPlan:
     choices = {name: pairs(INDEXES[name], name, LENGTH, HOP) for name in corpora}
-    return Plan(choices, dict.fromkeys(corpora, HOP), seed, episodes, positives)
+    return PairPlan(choices, dict.fromkeys(corpora, HOP), seed, episodes, positives)
 
 
 def same(one: Row, other: Row) -> bool:
@@ -70,7 +71,7 @@ def same(one: Row, other: Row) -> bool:
 def test_published_counts(corpus: str, shape: tuple[int, int, int], expected: int, windows: int) -> None:
     choices = pairs(index(*shape), corpus, LENGTH, HOP)
     assert len(choices) == expected
-    assert windows_per_side(Plan({corpus: choices}, {corpus: HOP}, 0, 1)) == {corpus: windows}
+    assert PairPlan({corpus: choices}, {corpus: HOP}, 0, 1).windows == {corpus: 2 * windows}
 
 
 def test_pairs_are_two_subjects_with_the_same_stimuli() -> None:
@@ -177,7 +178,7 @@ def test_other_corpora_change_nothing() -> None:
 def test_corpora_walk_independently() -> None:
     """Two corpora of the same shape do not show the same pairs in the same order."""
     choices = pairs(INDEXES["seed"], "x", LENGTH, HOP)
-    twins = Plan({"one": choices, "two": choices}, {"one": HOP, "two": HOP}, 0, 1)
+    twins = PairPlan({"one": choices, "two": choices}, {"one": HOP, "two": HOP}, 0, 1)
     rows = list(twins.rows(0, 30))
     assert any(not np.array_equal(row.draws["one"].a, row.draws["two"].a) for row in rows)
     assert any(not np.array_equal(row.draws["one"].start_a, row.draws["two"].start_a) for row in rows)
@@ -237,7 +238,7 @@ def test_every_kind_of_positives_is_a_pure_function(positives: Positives) -> Non
 
 def test_two_stimuli_can_only_swap() -> None:
     choices = pairs(index(2, 1, 2), "x", LENGTH, HOP)
-    draw = Plan({"x": choices}, {"x": HOP}, 0, 1, "shuffled").row(0, 0).draws["x"]
+    draw = PairPlan({"x": choices}, {"x": HOP}, 0, 1, "shuffled").row(0, 0).draws["x"]
     assert draw.b.tolist() == choices[0].rows[1][::-1].tolist()
 
 
@@ -252,7 +253,7 @@ def test_flat_and_back() -> None:
 
 def test_corpus_names_with_colons_survive() -> None:
     choices = pairs(INDEXES["deap"], "x", LENGTH, HOP)
-    row = Plan({"lab:a": choices}, {"lab:a": HOP}, 0, 1).row(0, 0)
+    row = PairPlan({"lab:a": choices}, {"lab:a": HOP}, 0, 1).row(0, 0)
     assert list(Row.from_flat(row.flat()).draws) == ["lab:a"]
 
 

@@ -13,7 +13,8 @@ import yaml
 from mdjpt_platform.config import Config
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.runfile import parse
-from mdjpt_platform.study.grid import Cell, Size, expand, groups
+from mdjpt_platform.study.budget import Size
+from mdjpt_platform.study.grid import Cell, expand, groups
 from mdjpt_platform.study.spec import StudyConfig, load_study
 
 NAMES = ("a", "b", "c", "d", "t")
@@ -26,7 +27,7 @@ TREE: dict[str, Any] = {
 BASE: Config = parse(TREE)
 POOL = {"corpora": ["a", "b", "c"], "design": "all_subsets"}
 SIZES = {
-    name: Size(pairs, windows, {f"{who:02}": 0.5 for who in range(8)})
+    name: Size(pairs, windows, {f"{who:02}": 0.5 for who in range(8)}, 1e6)
     for name, pairs, windows in (("a", 10, 8.0), ("b", 45, 16.0), ("c", 28, 24.0), ("d", 6, 4.0))
 }
 
@@ -36,7 +37,7 @@ def study(**tree: Any) -> StudyConfig:
 
 
 def cells(sizes: dict[str, Size] | None = None, **tree: Any) -> tuple[Cell, ...]:
-    return expand(study(**tree), BASE, sizes)
+    return expand(study(**tree), BASE, None if sizes is None else lambda run, name: sizes[name])
 
 
 def sources(found: tuple[Cell, ...]) -> list[tuple[str, ...]]:

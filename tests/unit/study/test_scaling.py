@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -153,3 +154,11 @@ def test_coverage(training):
         low, high, _ = bounds(*spread(list(design.weighed(weigh).values())))
         known = weigh(tuple(cells)) @ truth
         assert 0.935 - 0.02 < ((low <= known) & (known <= high)).mean() < 0.97 + 0.02
+
+
+def test_what_the_family_takes_back_is_said():
+    value = shapley(subsets_of(table(subsets(ABC))))[0]
+    assert value.value.p < 0.05, "the interval alone would claim it"
+    assert replace(value, p_holm=0.0621).sentence().endswith("seeds, but Holm p = 0.062).")
+    unclear = replace(value.value, p=0.3)
+    assert "Holm" not in replace(value, value=unclear, p_holm=0.4).sentence()

@@ -13,6 +13,7 @@ import yaml
 from conftest import tiny_tree
 from mdjpt_platform.config import Config
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.families import new_model
 from mdjpt_platform.runfile import load, parse
 from mdjpt_platform.study import verbs
 from mdjpt_platform.study.retrieval import EPISODES, NAME, retrieval
@@ -23,7 +24,6 @@ from mdjpt_platform.study.trials import Search, history, open_search
 from mdjpt_platform.tracking import read_jsonl
 from mdjpt_platform.train.context import Context
 from mdjpt_platform.train.launch import METRICS, pretrain
-from mdjpt_platform.train.loop import new_model
 from mdjpt_platform.train.prepared import open_stores
 
 FIELDS = {"optim.lr": {"low": 1e-4, "high": 1e-1, "log": True}, "contrast.temperature": {"values": [0.05, 0.1]}}
@@ -62,7 +62,7 @@ def opened(*arguments: Any, **tree: Any) -> Search:
         ({"search": {"fields": {"optim.lr": {"low": 0.0, "high": 0.1, "log": True}}}}, "above 0"),
         ({"search": {"fields": {"optim.lr": {"low": 1e-3, "high": 0.1, "values": [1]}}}}, "either low, high"),
         ({"search": {"fields": {"model.dilations": {"values": [[1, 3]]}}}}, "plain ones"),
-        ({"search": {"fields": {"optim.rate": {"low": 1e-3, "high": 0.1}}}}, "one of: lr, weight_decay"),
+        ({"search": {"fields": {"optim.rate": {"low": 1e-3, "high": 0.1}}}}, "one of: kind, lr, weight_decay"),
         ({"search": {"fields": {"optim.lr": {"low": -1.0, "high": 0.1}}}}, "greater than 0"),
         ({"search": {"fields": FIELDS, "grace": 4}}, "more than search.grace, 4"),
         ({"engine": "local"}, "engine ray and 1 worker"),

@@ -146,7 +146,7 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 @pytest.fixture
 def kept(tmp_path: Path) -> tuple[Path, MdJPT, str]:
     model = trained()[0]
-    return tmp_path, model, save_model(tmp_path, model)
+    return tmp_path, model, save_model(tmp_path, model, model.spec)
 
 
 def test_model_comes_back_exactly(kept: tuple[Path, MdJPT, str]) -> None:

@@ -17,12 +17,13 @@ from safetensors.torch import load_file
 from conftest import CAPS, SUBJECTS, signal, tiny_tree, write_tiny
 from mdjpt_platform.config import Config
 from mdjpt_platform.errors import BadInput, MdjptError
+from mdjpt_platform.families import new_model
 from mdjpt_platform.preprocess.recipe import resolve
 from mdjpt_platform.runfile import parse
 from mdjpt_platform.store import TrialRow, write_store
 from mdjpt_platform.tracking import read_events, read_jsonl
 from mdjpt_platform.train.launch import METRICS, Pretrained, pretrain
-from mdjpt_platform.train.loop import CHECKPOINTS, new_model, share
+from mdjpt_platform.train.loop import CHECKPOINTS, share
 from mdjpt_platform.train.step import Losses, Stepper
 
 TOTAL = 6
@@ -276,7 +277,7 @@ def test_initial_weights_depend_on_the_seed_alone(tiny: Config) -> None:
 
 def test_unknown_encoder_is_said_before_the_training(tiny: Config) -> None:
     run = tiny.run.model_copy(update={"model": replace(tiny.run.model, encoder="mamba")})
-    with pytest.raises(BadInput, match=r"model\.encoder: found 'mamba', expected one of: mlla"):
+    with pytest.raises(BadInput, match=r"model: found family mdjpt: unknown encoder 'mamba'; valid: mlla"):
         pretrain(tiny.model_copy(update={"run": run}))
     assert not Path(tiny.exec.runs).exists()
 
@@ -317,7 +318,8 @@ def test_kinds_of_contrast_train_and_resume(
 
 
 def test_window_too_short_for_the_projector_names_the_need(tiny: Config) -> None:
-    with pytest.raises(BadInput, match=r"window\.seconds: found 125 samples at 125 Hz, expected at least 208 samples"):
+    said = r"window\.seconds: found 125 samples at 125 Hz of one, expected at least 208 samples"
+    with pytest.raises(BadInput, match=said):
         pretrain(altered(tiny, window={"seconds": 1.0}))
     enough = pretrain(altered(tiny, window={"seconds": 208 / 125}, train={"epochs": 1, "steps": 1}))
     assert enough.fresh

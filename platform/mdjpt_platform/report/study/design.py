@@ -125,18 +125,14 @@ def _hours(seconds: float) -> str:
 
 def _flops(study: Study) -> str:
     # imported late: the formula and the stores need PyTorch
-    from mdjpt_platform.study.dry import training_flops
+    from mdjpt_platform.study.budget import training_flops
     from mdjpt_platform.study.run import sizes_of
-    from mdjpt_platform.train.prepared import open_stores
 
-    names = tuple(dict.fromkeys(name for cell in study.cells for name in cell.run.sources))
     try:
-        sizes = sizes_of(study.base, names)
-        stores = open_stores(study.base, names, verify=False)
+        sizes = sizes_of(study.base)
+        total = sum(training_flops(some[0].run, sizes) for some in groups(study.cells).values())
     except (MdjptError, OSError):
         return "FLOP unknown: the stores are not here"
-    rates = {name: (store.rate, len(store.channels)) for name, store in stores.items()}
-    total = sum(training_flops(some[0], sizes, rates) for some in groups(study.cells).values())
     return f"{total:.3g} FLOP for all cells, by formula (products and convolutions)"
 
 

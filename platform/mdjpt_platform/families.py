@@ -1,0 +1,56 @@
+"""Kinds of models: how each is built and what the training loop and the evaluation may ask of it.
+
+A model's forward takes windows [B, C, T] of one cap, its channel names and, `by_group`, the normalisation group of each
+window, and returns an object with `embedding` [B, E] and, with `latent`, `latent` [B, F, S, N]. A model that is not
+`by_group` has `features(windows, channels)` -> [B, M], in which no window depends on its companions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from mdjpt_model import flops
+from mdjpt_model.emod import flops as emod_flops
+from mdjpt_model.emod.model import Emod
+from mdjpt_model.model import MdJPT
+from mdjpt_platform.config import RunConfig
+from mdjpt_platform.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of model."""
+
+    build: Callable[[Any], nn.Module]
+    """Spec -> initial weights. Raises ValueError: a spec that cannot be built."""
+    by_group: bool
+    """Features are normalised by the subject-session of a window."""
+    latent: bool
+    """There is a latent that covariances can be aligned on."""
+    flops: Callable[[Any, int, int], float]
+    """(spec, samples, channels) -> FLOPs of one window's forward pass."""
+
+
+FAMILIES: dict[str, Family] = {
+    "mdjpt": Family(MdJPT, by_group=True, latent=True, flops=flops.forward_flops),
+    "emod": Family(Emod, by_group=False, latent=False, flops=emod_flops.forward_flops),
+}
+
+
+def new_model(run: RunConfig) -> nn.Module:
+    """Initial weights: a function of the run's seed alone, whatever was drawn before.
+
+    Raises BadInput: a model that cannot be built.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed)
+        try:
+            return FAMILIES[run.model.family].build(run.model)
+        except ValueError as error:
+            found = f"family {run.model.family}: {error}"
+            raise BadInput("configuration", "model", found, "one that can be built") from None
