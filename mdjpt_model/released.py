@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdjpt_model.model import MdJPT
 from mdjpt_model.spec import ModelSpec
@@ -77,7 +77,7 @@ def _spec(state: dict[str, Tensor], variant: Literal["corrected", "released"], s
     )
 
 
-def _state(path: Path) -> dict[str, Tensor]:
+def checkpoint_weights(path: Path) -> dict[str, Tensor]:
     """The weights of a Lightning file. Raises ValueError: a file of another kind, or one that would run code."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
@@ -90,6 +90,24 @@ def _state(path: Path) -> dict[str, Tensor]:
     if not complete:
         raise ValueError(f"{path}: not a released checkpoint: no state_dict of tensors")
     return dict(state)
+
+
+def fill(model: nn.Module, state: dict[str, Tensor], names: dict[str, str | None], path: str | Path) -> None:
+    """Take every weight of `state` under our name; names that `model` does not have (a dead branch) are left out.
+
+    Raises ValueError: a weight of another size, a weight of the model that is missing; `path` is for these messages.
+    """
+    own = model.state_dict()
+    loaded: dict[str, Tensor] = {}
+    for name, ours in names.items():
+        if ours in own:
+            if state[name].numel() != own[ours].numel():
+                raise ValueError(f"{path}: {name}: found {tuple(state[name].shape)}, expected {tuple(own[ours].shape)}")
+            loaded[ours] = state[name].reshape(own[ours].shape)
+    missing = sorted(set(own) - set(loaded))
+    if missing:
+        raise ValueError(f"{path}: weights missing for {', '.join(missing)}")
+    model.load_state_dict(loaded)
 
 
 def load_released(
@@ -106,21 +124,11 @@ def load_released(
     Raises ValueError: a file of another kind, a foreign or missing weight (the released loader passes over both:
     ext_fea.py:65-67).
     """
-    state = _state(Path(path))
+    state = checkpoint_weights(Path(path))
     try:
         names = {name: our_name(name) for name in state}
         model = MdJPT(_spec(state, variant, switches), neighbours)
     except KeyError as error:
         raise ValueError(f"{path}: not a released mdJPT checkpoint: foreign or missing weight {error}") from None
-    own = model.state_dict()
-    loaded: dict[str, Tensor] = {}
-    for name, ours in names.items():
-        if ours in own:
-            if state[name].numel() != own[ours].numel():
-                raise ValueError(f"{path}: {name}: found {tuple(state[name].shape)}, expected {tuple(own[ours].shape)}")
-            loaded[ours] = state[name].reshape(own[ours].shape)
-    missing = sorted(set(own) - set(loaded))
-    if missing:
-        raise ValueError(f"{path}: weights missing for {', '.join(missing)}")
-    model.load_state_dict(loaded)
+    fill(model, state, names, path)
     return model

@@ -1,4 +1,4 @@
-"""Axial attention: every token looks along its own row of channels, then along its own row of times (EMOD, 2.5).
+"""Axial attention: every token looks along its own row of channels, then along its own row of times (EMOD, AAAI 2026).
 
 Shapes: B windows, C channels, N tokens a channel, D width, H heads.
 """

@@ -1,4 +1,4 @@
-"""Windows -> tokens: what a channel does in time and what is in its spectrum, at five tokens a second (EMOD, 2.5).
+"""Windows -> tokens: what a channel does in time, and its spectrum, at five tokens a second (EMOD, AAAI 2026).
 
 Shapes: B windows, C channels, T samples, L samples or frequencies, N tokens a channel, D width.
 """

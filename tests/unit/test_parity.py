@@ -184,8 +184,6 @@ def test_description_of_another_kind_is_refused(copied: Path, text: str) -> None
 
 
 def test_vectors_of_another_model_are_refused(shared: Path, copied: Path) -> None:
-    with pytest.raises(BadInput, match=r"emod_released\.json: kind"):
-        parity(shared / "golden" / "emod_released")
     path = copied.with_name("x.vectors.safetensors")
     path.unlink()
     path.symlink_to(shared / "golden" / "emod_released.vectors.safetensors")
