@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 
 from mdjpt_platform.config import Config
 from mdjpt_platform.data.episode import assemble
+from mdjpt_platform.runfile import parse
 from mdjpt_platform.tracking import read_jsonl
 from mdjpt_platform.train.launch import pretrain
 from mdjpt_platform.train.prepared import open_stores, prepare_plan
@@ -38,7 +39,6 @@ def _collect(parameters: dict[str, Any]) -> None:
     import ray.train
 
     from mdjpt_platform.data.loader import shard
-    from mdjpt_platform.runfile import parse
 
     config = parse(parameters["config"])
     session = ray.train.get_context()
@@ -49,12 +49,30 @@ def _collect(parameters: dict[str, Any]) -> None:
     torch.save(content, Path(parameters["out"]) / f"{session.get_world_rank()}.pt")
 
 
-def test_ray_and_local_loader_yield_the_same_batches(tiny: Config, tmp_path: Path, ray_local: None) -> None:
+EMOD = {
+    "model": {"family": "emod", "width": 8, "heads": 2, "depth": 1, "feedforward": 8, "hidden": 8, "embedding": 8},
+    "contrast": {"weight": 0},
+    "alignment": {"weight": 0},
+    "affect": {"weight": 1},
+    "plan": {"kind": "regions"},
+}
+METHODS = pytest.mark.parametrize("method", [{}, EMOD], ids=["mdjpt", "emod"])
+
+
+def of_method(config: Config, method: dict[str, Any]) -> Config:
+    return parse({**config.run.model_dump(mode="json"), **method, "exec": config.exec.model_dump(mode="json")})
+
+
+@METHODS
+def test_ray_and_local_loader_yield_the_same_batches(
+    tiny: Config, tmp_path: Path, ray_local: None, method: dict[str, Any]
+) -> None:
     import ray.train
     from ray.train.torch import TorchTrainer
 
     from mdjpt_platform.data.loader import episodes, whole
 
+    tiny = of_method(tiny, method)
     prepared = prepare_plan(tiny.run, open_stores(tiny, tiny.run.sources, verify=True))
     tree = {**tiny.run.model_dump(mode="json"), "exec": tiny.exec.model_dump(mode="json")}
     TorchTrainer(
@@ -75,7 +93,11 @@ def test_ray_and_local_loader_yield_the_same_batches(tiny: Config, tmp_path: Pat
             assert all(torch.equal(windows[name], episode.windows[name]) for name in windows)
 
 
-def test_two_workers_train_like_one_process(tiny: Config, tmp_path: Path, ray_local: None) -> None:
+@METHODS
+def test_two_workers_train_like_one_process(
+    tiny: Config, tmp_path: Path, ray_local: None, method: dict[str, Any]
+) -> None:
+    tiny = of_method(tiny, method)
     alone = pretrain(changed(tiny, runs=str(tmp_path / "alone")))
     spread = pretrain(changed(tiny, runs=str(tmp_path / "spread"), engine="ray", workers=2))
     assert spread.trained.steps == alone.trained.steps == 6

@@ -101,6 +101,17 @@ def test_tune_gives_the_table_of_one_process(tiny_store: Path, tmp_path: Path, r
     assert not (spread.ledger.folder / SCRATCH).exists(), "Tune's scratch folder is removed"
 
 
+def test_cells_of_several_workers_give_the_table_of_one(tiny_store: Path, tmp_path: Path, ray_local: None) -> None:
+    """A Ray Train worker group inside every trial; scores differ by what the order of a sum does to weights."""
+    alone = run_study(open_study(write(tmp_path, tiny_store, "alone", seeds=1, engine="local", threads=1)))
+    several = {"engine": "ray", "workers": 2, "cpus_per_worker": 0.5, "threads": 1}
+    spread = run_study(open_study(write(tmp_path, tiny_store, "spread", seeds=1, **several)))
+    assert len(spread.cells) == 3 and not spread.waiting()
+    one, two = (study.table() for study in (alone, spread))
+    pd.testing.assert_frame_equal(two.drop(columns="value"), one.drop(columns="value"))
+    assert (two["value"] - one["value"]).abs().max() <= 0.1
+
+
 def test_cells_that_can_never_start_are_refused(tiny_store: Path, tmp_path: Path, ray_local: None) -> None:
     study = open_study(write(tmp_path, tiny_store, "wide", engine="ray", workers=2))
     with pytest.raises(
