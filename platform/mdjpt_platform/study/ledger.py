@@ -25,6 +25,10 @@ from mdjpt_platform.study.grid import Cell
 STUDY, CELLS, LOCK = "study.json", "cells", ".lock"
 
 
+class Running(MdjptError):
+    """Another process runs this study."""
+
+
 class Entry(Frozen):
     """One cell's line."""
 
@@ -112,13 +116,13 @@ class Ledger:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """One process at a time runs a study. Raises MdjptError: another one does, on whatever node."""
+        """One process at a time runs a study. Raises Running: another one does, on whatever node."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / LOCK)
         try:
             lock.acquire(timeout=1)
         except Timeout:
-            raise MdjptError(f"{self.folder}: another process is running this study; wait for it or end it") from None
+            raise Running(f"{self.folder}: another process is running this study; wait for it or end it") from None
         try:
             yield
         finally:

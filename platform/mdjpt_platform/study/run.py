@@ -17,7 +17,7 @@ from mdjpt_platform.objects import is_uri
 from mdjpt_platform.store import Store
 from mdjpt_platform.study.budget import Size, Sizes
 from mdjpt_platform.study.grid import Cell, expand, groups
-from mdjpt_platform.study.ledger import Entry, Ledger
+from mdjpt_platform.study.ledger import Entry, Ledger, Running
 from mdjpt_platform.study.spec import StudyConfig, load_study
 from mdjpt_platform.train.prepared import PLANS, open_stores, samples
 
@@ -148,11 +148,17 @@ def _run_waiting(study: Study) -> None:
 
 
 def track_page(study: Study, page: Path) -> None:
-    """Put the report into the study's MLflow run, if there is tracking."""
-    sink = sink_of(study)
-    if sink is not None:
-        sink.artifact(page)
-        sink.close(status_of(study))
+    """Put the report into the study's MLflow run, if there is tracking; not while a process runs the study, whose run
+    it then is: closing it would say that the study is over.
+    """
+    try:
+        with study.ledger.alone():
+            sink = sink_of(study)
+            if sink is not None:
+                sink.artifact(page)
+                sink.close(status_of(study))
+    except Running:
+        return
 
 
 def sink_of(study: Study) -> MlflowSink | None:

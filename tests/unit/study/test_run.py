@@ -154,3 +154,11 @@ def test_two_processes_do_not_run_one_study(tmp_path: Path, tiny_store: Path) ->
     with study.ledger.alone(), pytest.raises(MdjptError, match="another process is running this study"):
         run_study(open_study(tmp_path / "study.yaml"))
     assert not study.entries
+
+
+def test_a_page_made_while_the_study_runs_leaves_its_mlflow_run_alone(finished: Path, tmp_path: Path) -> None:
+    """Closing the run would tell MLflow that the study is over."""
+    database = tmp_path / "mlflow.db"
+    with open_study(finished).ledger.alone():
+        assert verbs.report(finished, [f"exec.mlflow=sqlite:///{database}"]) == 0
+    assert not database.exists()
