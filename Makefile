@@ -1,11 +1,12 @@
 # make demo   the whole path on simulated corpora: report.html, table, MLflow run
 # make test   the test suite
+# make baselines   networks of other groups beside ours (docs/baselines.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all check bench setup clean
+.PHONY: demo baselines test test-all check bench setup clean
 
 # torch comes first and alone: asked for by another package, a resolver may take another build of it.
 $(READY): constraints.txt pyproject.toml
@@ -31,6 +32,11 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# torchaudio comes with braindecode; where it does not fit this torch its compiled files are set aside.
+baselines: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,baselines]'
+	$(BIN)/python -m mdjpt_platform.library.repair
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

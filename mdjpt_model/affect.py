@@ -12,7 +12,7 @@ from torch.nn import functional
 def soft_affect_contrast(
     embedding: Tensor, affect: Tensor, temperature: float = 0.07, reach: float = 1.25, hard: bool = False
 ) -> Tensor:
-    """Mean over anchors of -log softmax of the similarity, weighted by nearness in the plane (EMOD, equation of L).
+    """Mean over anchors of -log softmax of the similarity, weighted by nearness in the plane (EMOD, AAAI 2026).
 
     `embedding` [B, E]: unit vectors; `affect` [B, 2]: valence and arousal, NaN where unknown: such windows are neither
     anchor nor positive nor negative. A pair at distance d weighs max(0, 1 - d / reach), or with `hard` 1 where d = 0

@@ -1,7 +1,8 @@
 """The two alignments that mdJPT learns from. Pure functions of embeddings and latents: no config, no device state.
 
 ISA pulls together what two subjects' brains did at the same second of the same clip; CDA pulls together the channel
-covariances of all subjects of a step. CDA is split in two so that it stays exact over several processes:
+covariances of all subjects of a step, and so do the terms of domain adaptation it is compared with. What compares
+covariances is split in two so that it stays exact over several processes:
 `pack` turns the centroids a process has into one flat tensor, the flat tensors of all processes are summed,
 `loss` reads the sum. With one process there is nothing to sum.
 """
@@ -144,6 +145,42 @@ def _loss_corpus(packed: Tensor, slots: Slots, features: int) -> Tensor:
     return torch.log1p(distance.sum() / 2)
 
 
+def _loss_coral(packed: Tensor, slots: Slots, features: int) -> Tensor:
+    mean = packed.view(slots.corpora, features, -1) / (slots.total / slots.corpora)
+    one, other = torch.triu_indices(slots.corpora, slots.corpora, 1, device=packed.device)
+    square = (mean[one] - mean[other]).square().sum(-1) / (4 * mean.shape[-1])
+    return square.sum() / (features * max(1, len(one)))
+
+
+def _pack_owned(gamma: Tensor, slots: Slots) -> Tensor:
+    owner = functional.one_hot(slots.corpus, slots.corpora).to(gamma.device, gamma.dtype)
+    return torch.cat([_pack_slots(gamma, slots), _pack_slots(owner, slots)])
+
+
+def _loss_mmd(packed: Tensor, slots: Slots, features: int) -> Tensor:
+    flat, owner = packed.split([packed.numel() - slots.total * slots.corpora, slots.total * slots.corpora])
+    gamma = flat.view(slots.total, features, -1).transpose(0, 1)
+    square = torch.cdist(gamma, gamma, compute_mode="donot_use_mm_for_euclid_dist").square()
+    one, other = torch.triu_indices(slots.total, slots.total, 1, device=packed.device)
+    return kernel_distance(square, owner.view(slots.total, -1), square.detach()[:, one, other].median(1).values)
+
+
+def kernel_distance(square: Tensor, owner: Tensor, bandwidth: Tensor) -> Tensor:
+    """Squared maximum mean discrepancy between corpora, mean over features and pairs (Gretton et al. 2012, equation 5).
+
+    `square` [F, n, n]: squared distances between subjects; `owner` [n, m]: 1 where a subject is of a corpus, else 0;
+    `bandwidth` [F]: s^2 of the kernel exp(-d^2 / (2 s^2)). The biased estimate: the squared distance of the corpora's
+    mean embeddings, 0 where the subjects of both coincide and nowhere less. The unbiased one falls below 0 when the
+    subjects of one corpus are driven apart, which with the two that a step has of each would be what it teaches.
+    """
+    kernel = torch.exp(-square / (2 * bandwidth.clamp(min=torch.finfo(square.dtype).tiny))[:, None, None])
+    share = owner / owner.sum(0)
+    inner = share.T @ kernel @ share
+    one, other = torch.triu_indices(owner.shape[1], owner.shape[1], 1, device=square.device)
+    apart = inner[:, one, one] + inner[:, other, other] - 2 * inner[:, one, other]
+    return apart.sum() / (len(square) * max(1, len(one)))
+
+
 @dataclass(frozen=True)
 class Form:
     """A way to compare covariances: local statistics to be summed over processes, and the loss of their sum."""
@@ -151,20 +188,27 @@ class Form:
     pack: Callable[[Tensor, Slots], Tensor]
     """(centroids [n, F, S, S], slots) -> flat."""
     loss: Callable[[Tensor, Slots, int], Tensor]
-    """(summed flat, slots, F) -> scalar: log(1 + sum over features and pairs of a distance)."""
+    """(summed flat, slots, F) -> scalar."""
 
 
 FORMS: dict[str, Form] = {
     "slots": Form(_pack_slots, _loss_slots),
     "moments": Form(_pack_moments, _loss_moments),
     "corpus": Form(_pack_corpus, _loss_corpus),
+    "coral": Form(_pack_corpus, _loss_coral),
+    "mmd": Form(_pack_owned, _loss_mmd),
 }
-"""`slots`: Frobenius norms between all subjects (paper). `moments`: squared norms between all subjects, from first and
-second moments, so the cost of the exchange does not grow with the step. `corpus`: Frobenius norms between corpora."""
+"""CDA, log(1 + sum over features and pairs of a distance): `slots`: Frobenius norms between all subjects (paper).
+`moments`: squared norms between all subjects, from first and second moments, so the cost of the exchange does not grow
+with the step. `corpus`: Frobenius norms between corpora.
+What it is compared with, means over features and pairs of corpora without a logarithm, 0 for a single corpus:
+`coral`: squared norms between corpora / 4 S^2 (Deep CORAL, Sun and Saenko 2016). `mmd`: `kernel_distance` between
+corpora, a Gaussian kernel for each feature as wide as the median distance between the step's subjects (the lower one of
+two), which is a constant to the gradient (Long et al. 2015, with one kernel)."""
 
 
 def alignment(gamma: Tensor, form: str = "slots", corpus: Tensor | None = None) -> Tensor:
-    """Alignment loss of centroids [n, F, S, S] that one process holds completely; `corpus` [n] for form `corpus`."""
+    """Alignment loss of centroids [n, F, S, S] that one process holds; `corpus` [n] for forms between corpora."""
     owner = torch.zeros(len(gamma), dtype=torch.long) if corpus is None else corpus
     slots = Slots(torch.arange(len(gamma)), owner, len(gamma), int(owner.max()) + 1)
     return FORMS[form].loss(FORMS[form].pack(gamma, slots), slots, gamma.shape[1])

@@ -59,7 +59,7 @@ def filled(
         target = cell.place["target"]
         block = drawn[targets.index(target)][0][:, seeds.index(cell.place["seed"])]
         parts = []
-        for method, column in (("mdjpt", arms.index(_arm(cell))), ("random", len(arms))):
+        for method, column in (("trained", arms.index(_arm(cell))), ("random", len(arms))):
             for metric in chance:
                 for readout, lds in (("few_shot", "off"), ("few_shot", "on"), ("zero_shot", "off")):
                     key = {"target": target, "method": method, "readout": readout, "lds": lds, "metric": metric}

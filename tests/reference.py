@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -51,6 +52,39 @@ def alignment(gamma: Tensor, squared: bool = False) -> Tensor:
                 square = (gamma[i, feature] - gamma[j, feature]).square().sum()
                 total = total + (square if squared else square.sqrt())
     return torch.log(total + 1)
+
+
+def coral(gamma: Tensor, owner: list[int]) -> Tensor:
+    """[n, F, S, S] and the corpus of each -> scalar: mean over features and pairs of corpora."""
+    corpora, terms = sorted(set(owner)), []
+    for feature in range(gamma.shape[1]):
+        mean = [torch.stack([g[feature] for g, o in zip(gamma, owner, strict=True) if o == c]).mean(0) for c in corpora]
+        for i in range(len(corpora)):
+            for j in range(i + 1, len(corpora)):
+                terms.append(torch.linalg.matrix_norm(mean[i] - mean[j]) ** 2 / (4 * gamma.shape[-1] ** 2))
+    return torch.stack(terms).mean()
+
+
+def mmd(gamma: Tensor, owner: list[int]) -> Tensor:
+    """Gretton et al. 2012, equation 5, between all pairs of corpora; each feature has a kernel of its own."""
+    corpora, n, terms = sorted(set(owner)), len(gamma), []
+    for feature in range(gamma.shape[1]):
+        x = [g[feature].flatten() for g in gamma]
+        apart = sorted(float((x[a] - x[b]).detach().norm()) for a in range(n) for b in range(a + 1, n))
+        width = apart[(len(apart) - 1) // 2]
+
+        def kernel(a: int, b: int, x: list[Tensor] = x, width: float = width) -> Tensor:
+            return torch.exp(-((x[a] - x[b]) ** 2).sum() / (2 * width**2))
+
+        def mean(c: int, d: int, kernel: Callable[[int, int], Tensor] = kernel) -> Tensor:
+            pairs = [(a, b) for a in range(n) for b in range(n) if owner[a] == c and owner[b] == d]
+            return torch.stack([kernel(a, b) for a, b in pairs]).mean()
+
+        for i in corpora:
+            for j in corpora:
+                if i < j:
+                    terms.append(mean(i, i) + mean(j, j) - 2 * mean(i, j))
+    return torch.stack(terms).mean()
 
 
 def stratified(x: Tensor, groups: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 
 from mdjpt_model.emod.spec import EmodSpec
 from mdjpt_model.spec import ModelSpec
+from mdjpt_platform.library.spec import LibrarySpec
 
 
 class Frozen(BaseModel):
@@ -105,7 +106,7 @@ class WindowConfig(Frozen):
     step: float = Field(2.0, gt=0, description="distance between window starts, s")
 
 
-SPECS: dict[str, type] = {"mdjpt": ModelSpec, "emod": EmodSpec}
+SPECS: dict[str, type] = {"mdjpt": ModelSpec, "emod": EmodSpec, "library": LibrarySpec}
 """Architecture by `model.family`."""
 
 
@@ -115,7 +116,7 @@ def _family(model: Any) -> str:
 
 
 Model = Annotated[
-    Annotated[ModelSpec, Tag("mdjpt")] | Annotated[EmodSpec, Tag("emod")],
+    Annotated[ModelSpec, Tag("mdjpt")] | Annotated[EmodSpec, Tag("emod")] | Annotated[LibrarySpec, Tag("library")],
     Discriminator(_family, "family", f"family must be one of: {', '.join(SPECS)}"),
 ]
 Augmentation = Literal["noise", "shuffle", "mask"]
@@ -209,15 +210,32 @@ class ProbeConfig(Frozen):
     epochs: int = Field(8, ge=1, description="epochs; fixed, never chosen on test subjects")
 
 
+class FineTuneConfig(Frozen):
+    """The read-out that trains the encoder too (rates, smoothing and clip as EMOD's fine-tuning, SYSTEMS 2.6)."""
+
+    epochs: int = Field(20, ge=1, description="epochs; fixed, never chosen on test subjects")
+    batch: int = Field(64, ge=2, description="windows in a batch")
+    block: int = Field(
+        16, ge=2, description="least windows of one subject-session in a batch, where the model normalises by it"
+    )
+    lr: float = Field(1e-3, gt=0, description="AdamW learning rate of the classifier; cosine, down to zero")
+    encoder_lr: float = Field(0.5, ge=0, description="learning rate of the encoder, as a share of the classifier's")
+    weight_decay: float = Field(1e-4, ge=0, description="decoupled decay")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="share of the truth spread over all classes")
+    clip: float = Field(1.0, gt=0, description="largest global gradient norm")
+    dropout: float = Field(0.25, ge=0, lt=1, description="of the features, before the classifier")
+
+
+Readout = Literal["few_shot", "zero_shot", "across", "loso", "fine_tune", "affect", "affect_across"]
+
+
 class EvaluateConfig(Frozen):
     """Transfer to target corpora."""
 
     protocol: Literal["strict", "published"] = Field(
         "strict", description="leak-free, or the released procedure with its leaks (output says so)"
     )
-    readouts: tuple[Literal["few_shot", "zero_shot", "across", "loso"], ...] = Field(
-        ("few_shot", "zero_shot"), description="which scores to compute"
-    )
+    readouts: tuple[Readout, ...] = Field(("few_shot", "zero_shot"), description="which scores to compute")
     controls: tuple[Literal["random", "de"], ...] = Field(
         ("random", "de"), description="beside the trained encoder: an untrained one, differential entropy"
     )
@@ -231,6 +249,7 @@ class EvaluateConfig(Frozen):
     decay: float = Field(0.99, gt=0, lt=1, description="decay of the prior in the running normalisation")
     folds: int = Field(4, ge=2, description="disjoint folds of subjects for the few-shot read-out")
     probe: ProbeConfig = Field(ProbeConfig(), description="few-shot MLP")
+    fine_tune: FineTuneConfig = Field(FineTuneConfig(), description="end-to-end training on the few-shot folds")
     stimulus_folds: int = Field(3, ge=0, description="folds of held-out stimuli beside held-out subjects; 0: off")
     exclude: Literal["subject", "trial"] = Field(
         "subject", description="zero-shot: windows of the same subject (or trial) are never neighbours"
@@ -279,16 +298,24 @@ class RunConfig(Frozen):
         for name, subjects in self.only.items():
             if name not in self.corpora or len(set(subjects)) < 2:
                 raise ValueError(f"only: {name!r}: {len(subjects)} subjects; a corpus and two subjects or more")
-        if self.plan.kind == "regions":
-            needs = ["alignment.weight"] * (self.alignment.weight > 0) + ["model.family mdjpt"] * (
-                self.model.family == "mdjpt"
-            )
-            needs += ["contrast.weight"] * (self.contrast.weight > 0 and self.contrast.kind == "inter_subject")
-            if needs:
-                raise ValueError(f"plan.kind: regions draws no pairs of subjects, which {', '.join(needs)} need")
         for name in self.evaluate.windows:
             if name not in self.corpora:
                 raise ValueError(f"evaluate.windows: {name!r} is not among corpora: {', '.join(self.corpora)}")
+        return self
+
+    @model_validator(mode="after")
+    def _losses_fit(self) -> RunConfig:
+        between_subjects = self.contrast.weight > 0 and self.contrast.kind == "inter_subject"
+        if self.plan.kind == "regions":
+            needy = {"model.family mdjpt": self.model.family == "mdjpt", "contrast.weight": between_subjects,
+                     "alignment.weight": self.alignment.weight > 0}  # fmt: skip
+            if any(needy.values()):
+                names = ", ".join(name for name, needs in needy.items() if needs)
+                raise ValueError(f"plan.kind: regions draws no pairs of subjects, which {names} need")
+            if self.affect.weight == 0 and self.contrast.kind == "inter_subject":
+                raise ValueError("affect.weight: 0 leaves plan.kind regions without a loss")
+        elif self.alignment.weight > 0 and self.model.family != "mdjpt":
+            raise ValueError(f"alignment.weight: model.family {self.model.family} has no latent to align; set it to 0")
         return self
 
     def pretrain_identity(self) -> str:

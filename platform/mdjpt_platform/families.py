@@ -8,7 +8,7 @@ window, and returns an object with `embedding` [B, E] and, with `latent`, `laten
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,8 +18,11 @@ from mdjpt_model import flops
 from mdjpt_model.emod import flops as emod_flops
 from mdjpt_model.emod.model import Emod
 from mdjpt_model.model import MdJPT
-from mdjpt_platform.config import RunConfig
+from mdjpt_platform.config import Model, RunConfig
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.library import flops as library
+from mdjpt_platform.library.model import LibraryModel
+from mdjpt_platform.library.spec import LibrarySpec
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,18 @@ class Family:
 FAMILIES: dict[str, Family] = {
     "mdjpt": Family(MdJPT, by_group=True, latent=True, flops=flops.forward_flops),
     "emod": Family(Emod, by_group=False, latent=False, flops=emod_flops.forward_flops),
+    "library": Family(LibraryModel, by_group=False, latent=False, flops=library.forward_flops),
 }
+
+
+def bare(spec: Model) -> Model:
+    """The architecture alone, without a file of weights to start from."""
+    return replace(spec, weights=None, sha256=None) if isinstance(spec, LibrarySpec) else spec
+
+
+def untrained(run: RunConfig) -> nn.Module:
+    """The control of a run: its architecture with random weights. Raises BadInput: a model that cannot be built."""
+    return new_model(run.model_copy(update={"model": bare(run.model)})).eval()
 
 
 def new_model(run: RunConfig) -> nn.Module:

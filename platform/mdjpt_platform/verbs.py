@@ -198,9 +198,9 @@ def evaluate(config: Config) -> int:
 
     from mdjpt_platform.evaluate.atlas import atlas
     from mdjpt_platform.evaluate.result import write_result, write_table
-    from mdjpt_platform.evaluate.run import NAMES, evaluate_target
+    from mdjpt_platform.evaluate.run import evaluate_target
     from mdjpt_platform.evaluate.windows import WindowStore
-    from mdjpt_platform.families import new_model
+    from mdjpt_platform.families import untrained
     from mdjpt_platform.report.collect import ATLAS
     from mdjpt_platform.report.console import print_results
     from mdjpt_platform.train.checkpoint import load_model
@@ -214,7 +214,7 @@ def evaluate(config: Config) -> int:
     device = "cuda" if config.exec.gpu else "cpu"
     models: dict[str, nn.Module | None] = {"trained": load_model(folder, run.model).to(device)}
     for control in run.evaluate.controls:
-        models[control] = new_model(run).eval().to(device) if control == "random" else None
+        models[control] = untrained(run).to(device) if control == "random" else None
     stores = open_stores(config, tuple(dict.fromkeys((*run.targets, *run.sources))), verify=True)
     sources: dict[str, WindowStore] = {name: stores[name] for name in run.sources}
     results = []
@@ -222,8 +222,7 @@ def evaluate(config: Config) -> int:
         result = evaluate_target(models, stores[target], run, target, sources, config.exec.progress)
         write_result(result, evaluation_folder(config, folder) / target)
         results.append(result)
-    named = {NAMES.get(key, key): model for key, model in models.items()}
-    write_table(atlas(named, stores, run, config.exec.progress), evaluation_folder(config, folder) / ATLAS)
+    write_table(atlas(models, stores, run, config.exec.progress), evaluation_folder(config, folder) / ATLAS)
     print_results(results)
     table = pd.concat([result.scores for result in results], ignore_index=True)
     _track(config, folder, values={

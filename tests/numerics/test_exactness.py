@@ -47,6 +47,15 @@ def test_workers_change_nothing(tiny: Config, tmp_path: Path, form: str) -> None
         assert worst <= 1e-5
 
 
+@pytest.mark.parametrize("form", ["coral", "mmd"])
+def test_terms_between_corpora_teach_nothing_of_a_single_one(tiny: Config, form: str) -> None:
+    tree = {**config_tree(tiny), "sources": ["one"], "alignment": {"form": form, "weight": 100.0}}
+    total, aligned, found = gradients(parse(tree), Context())
+    alone = gradients(parse({**tree, "alignment": {"weight": 0.0}}), Context())
+    assert aligned == 0 and total == alone[0]
+    assert all(torch.equal(gradient, alone[2][name]) for name, gradient in found.items())
+
+
 def test_supervised_contrast_is_exact_too(tiny: Config, tmp_path: Path, double: None) -> None:
     """Labels as subjects might have given them: classes of unequal size, anchors and whole windows that drop out."""
     tree = {**config_tree(tiny), "contrast": {"kind": "supervised"}}

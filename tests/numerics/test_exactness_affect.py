@@ -34,6 +34,7 @@ RUNS: dict[str, dict[str, Any]] = {
         "augment": ["noise", "shuffle", "mask"],
     },
     "emod on pairs": {"model": {**SMALL, "dropout": 0.1}, "alignment": OFF, "affect": {"weight": 0.7}},
+    "emod by contrast alone": {"model": SMALL, "alignment": OFF},
     "mdjpt with all three": {"affect": {"weight": 0.7, "reach": 0.6}},
 }
 

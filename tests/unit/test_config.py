@@ -374,7 +374,11 @@ def test_a_model_is_refused_by_the_fields_of_its_family(model: Any, said: str) -
 
 def test_a_plan_without_pairs_refuses_what_needs_them() -> None:
     bare = {"model": {"family": "emod"}, "contrast": {"weight": 0}, "alignment": {"weight": 0}}
-    parse({**FULL, **bare, "plan": {"kind": "regions"}})
+    parse({**FULL, **bare, "plan": {"kind": "regions"}, "affect": {"weight": 1}})
+    with pytest.raises(BadInput, match=r"affect\.weight: 0 leaves plan\.kind regions without a loss"):
+        parse({**FULL, **bare, "plan": {"kind": "regions"}})
+    with pytest.raises(BadInput, match=r"alignment\.weight: model\.family emod has no latent to align; set it to 0"):
+        parse({**{k: v for k, v in FULL.items() if k != "alignment"}, "model": {"family": "emod"}, "alignment": {}})
     for key, needy in (("model", "model.family mdjpt"), ("contrast", "contrast.weight"), ("alignment", "alignment")):
         kept = {name: value for name, value in bare.items() if name != key}
         with pytest.raises(BadInput, match=f"regions draws no pairs of subjects, which {needy}"):

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.evaluate.windows import Rows
+
+DEALS = 1000
+"""Deals of stimuli among which the most even one is taken."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,7 @@ def stimulus_folds(table: pd.DataFrame, folds: int, seed: int, where: str = "tar
     Raises BadInput: fewer stimuli than folds, a class with one stimulus (a probe would never see the class).
     """
     usual = table.drop_duplicates("row").groupby("stimulus", sort=True)["label"].agg(lambda one: one.mode().iloc[0])
-    if folds < 2:
-        raise BadInput(where, "evaluate.stimulus_folds", f"{folds} fold", "2 or more, or 0 for none held out")
-    if len(usual) < folds:
-        raise BadInput(where, "evaluate.stimulus_folds", f"{len(usual)} stimuli for {folds} folds", "fewer folds")
+    _enough_stimuli(len(usual), folds, where)
     random = np.random.default_rng(np.random.SeedSequence([seed, folds]))
     dealt: list[list[str]] = [[] for _ in range(folds)]
     first = 0
@@ -77,6 +78,29 @@ def stimulus_folds(table: pd.DataFrame, folds: int, seed: int, where: str = "tar
             dealt[(first + place) % folds].append(str(name))
         first += len(names)
     return [frozenset(one) for one in dealt]
+
+
+def affect_folds(
+    table: pd.DataFrame, points: NDArray[np.float64], folds: int, seed: int, where: str = "target"
+) -> list[frozenset[str]]:
+    """Disjoint sets of stimuli that cover all and are alike in mean valence and arousal: the most even of many deals.
+
+    `points` [n, 2]: coordinates of every window. Classes need not be known. Were high valence held out all at once,
+    its training would answer too low just there, and agreement by guessing would fall below chance.
+    Raises BadInput: fewer stimuli than folds, a single fold.
+    """
+    means = pd.DataFrame(points).groupby(table["stimulus"].astype(str).to_numpy(), sort=True).mean()
+    _enough_stimuli(len(means), folds, where)
+    spread = means.std(ddof=0)
+    off = ((means - means.mean()) / spread.where(spread > 0, 1)).to_numpy(np.float64)
+
+    def unevenness(deal: Rows) -> float:
+        # Rounded: many deals are equally even, and which one is taken shall not hang on the last digit.
+        return round(sum(float(np.square(off[one].mean(0)).sum()) for one in np.array_split(deal, folds)), 9)
+
+    random = np.random.default_rng(np.random.SeedSequence([seed, folds]))
+    best = min((random.permutation(len(means)) for _ in range(DEALS)), key=unevenness)
+    return [frozenset(means.index[one]) for one in np.array_split(best, folds)]
 
 
 def parts(table: pd.DataFrame, split: Split, held_out: Sequence[frozenset[str]] = ()) -> Iterator[Part]:
@@ -99,6 +123,13 @@ def _folds(subjects: Sequence[str], folds: int, seed: int, where: str) -> list[t
     _several(everyone, folds, where)
     order = np.random.default_rng(np.random.SeedSequence([seed, 1])).permutation(len(everyone))
     return [tuple(sorted(everyone[i] for i in part)) for part in np.array_split(order, folds)]
+
+
+def _enough_stimuli(stimuli: int, folds: int, where: str) -> None:
+    if folds < 2:
+        raise BadInput(where, "evaluate.stimulus_folds", f"{folds} fold", "2 or more, or 0 for none held out")
+    if stimuli < folds:
+        raise BadInput(where, "evaluate.stimulus_folds", f"{stimuli} stimuli for {folds} folds", "fewer folds")
 
 
 def _several(subjects: Sequence[str], least: int, where: str) -> None:

@@ -1,29 +1,36 @@
-"""From frozen features to class scores of every test window, for each read-out and each smoothing."""
+"""From frozen features to answers for every test window, for each read-out and each smoothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from torch import nn
 
 from mdjpt_platform.config import EvaluateConfig
-from mdjpt_platform.evaluate.bands import differential_entropy
-from mdjpt_platform.evaluate.features import Group, encode, group_statistics
-from mdjpt_platform.evaluate.layers import LayerStatistics, mean_statistics
+from mdjpt_platform.evaluate.layers import mean_statistics
 from mdjpt_platform.evaluate.probe import class_similarity, fit_probe
-from mdjpt_platform.evaluate.protocols import Split, few_shot_folds, loso, parts, stimulus_folds, zero_shot_folds
+from mdjpt_platform.evaluate.protocols import (
+    Split,
+    affect_folds,
+    few_shot_folds,
+    loso,
+    parts,
+    stimulus_folds,
+    zero_shot_folds,
+)
+from mdjpt_platform.evaluate.regression import Float, fit_ridge
 from mdjpt_platform.evaluate.smoothing import LDS, Lds, Prior, normalise, prior_of, smooth, subject_moments
-from mdjpt_platform.evaluate.windows import Array, Rows, WindowStore, corpus_name
+from mdjpt_platform.evaluate.task import Features, Task
+from mdjpt_platform.evaluate.windows import Array, Rows, corpus_name
 
 Splitter = Callable[[Sequence[str], EvaluateConfig, str], list[Split]]
 SPLITTERS: dict[str, Splitter] = {
     "few_shot": lambda subjects, config, where: few_shot_folds(subjects, config.folds, config.seed, where),
     "zero_shot": lambda subjects, config, where: zero_shot_folds(subjects, config.folds, config.seed, where),
     "loso": lambda subjects, config, where: loso(subjects, where),
+    "affect": lambda subjects, config, where: few_shot_folds(subjects, config.folds, config.seed, where),
 }
 STIMULI = "_stimuli"
 """Suffix of a read-out whose test stimuli were in no training window either."""
@@ -31,73 +38,17 @@ STIMULI = "_stimuli"
 
 @dataclass(frozen=True)
 class Prediction:
-    """Class scores [n, classes] of the windows `rows`, from one training."""
+    """Class scores [n, classes], or valence and arousal [n, 2], of the windows `rows`, from one training."""
 
     fold: int
     rows: Rows
-    scores: Array
+    scores: Array | Float
+    blind: Float | None = None
+    """Mean valence and arousal [2] of the training, where it was fitted to them."""
 
 
 Predictions = dict[tuple[str, Lds], list[Prediction]]
 """By read-out and smoothing."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """Labelled windows of one corpus."""
-
-    store: WindowStore
-    table: pd.DataFrame
-    codes: Rows
-    labels: tuple[str, ...]
-
-    @property
-    def subjects(self) -> tuple[str, ...]:
-        """Sorted."""
-        return tuple(sorted({str(subject) for subject in self.table["subject"]}))
-
-
-@dataclass
-class Features:
-    """Features of a corpus by one method: an encoder, or band entropy where `model` is None."""
-
-    model: nn.Module | None
-    task: Task
-    config: EvaluateConfig
-    progress: bool = False
-
-    @cached_property
-    def _alone(self) -> Array:
-        if self.model is None:
-            return differential_entropy(self.task.store, self.task.table, progress=self.progress)
-        return encode(self.model, self.task.store, self.task.table, self.config, progress=self.progress)
-
-    @cached_property
-    def statistics(self) -> dict[Group, LayerStatistics]:
-        """Layer statistics of every subject and session by itself; only under `normalisation: frozen`."""
-        assert self.model is not None, "band entropy has no layers"
-        return group_statistics(self.model, self.task.store, self.task.table, self.config, progress=self.progress)
-
-    @property
-    def fixed(self) -> bool:
-        """Whether features depend on nobody else."""
-        return self.model is None or self.config.normalisation != "frozen"
-
-    def prepare(self) -> None:
-        """Do the part that is the same for every split, with its own progress bar."""
-        _ = self._alone if self.fixed else self.statistics
-
-    def given(self, train: Sequence[str]) -> Array:
-        """[n, M] when `train` are the subjects that may be learned from."""
-        if self.fixed:
-            return self._alone
-        return self.by(mean_statistics(one for (subject, _), one in self.statistics.items() if subject in train))
-
-    def by(self, frozen: LayerStatistics | None) -> Array:
-        """[n, M] under the given frozen statistics."""
-        if self.model is None or frozen is None:
-            return self._alone
-        return encode(self.model, self.task.store, self.task.table, self.config, frozen=frozen)
 
 
 def splits_of(readout: str, task: Task, config: EvaluateConfig) -> list[Split]:
@@ -108,14 +59,19 @@ def splits_of(readout: str, task: Task, config: EvaluateConfig) -> list[Split]:
 def predict(
     readout: str, features: Features, task: Task, config: EvaluateConfig, advance: Callable[[int], None]
 ) -> Predictions:
-    """Scores of all test windows for few_shot, loso or zero_shot, with and without held-out stimuli.
+    """Answers for all test windows: few_shot, loso, zero_shot or affect, with and without held-out stimuli.
 
-    Strict: everything learned (running prior, frozen statistics, probe) comes from the split's training subjects.
-    Published: the prior comes from all subjects and the probe's epoch is chosen on the test subjects.
+    Strict: everything learned (running prior, frozen statistics, probe, ridge) comes from the split's training
+    subjects. Published: the prior comes from all subjects and the probe's epoch is chosen on the test subjects; the
+    ridge, which the released code does not have, is fitted and chosen on the training subjects all the same.
     """
     sets: list[tuple[str, Sequence[frozenset[str]]]] = [(readout, ())]
     if config.stimulus_folds:
-        held = stimulus_folds(task.table, config.stimulus_folds, config.seed, corpus_name(task.store))
+        where = corpus_name(task.store)
+        if readout == "affect":
+            held = affect_folds(task.table, task.points, config.stimulus_folds, config.seed, where)
+        else:
+            held = stimulus_folds(task.table, config.stimulus_folds, config.seed, where)
         sets.append((readout + STIMULI, held))
     found: Predictions = {(name, lds): [] for name, _ in sets for lds in LDS}
     for split in splits_of(readout, task, config):
@@ -127,6 +83,9 @@ def predict(
             for name, held_out in sets:
                 for part in parts(task.table, split, held_out):
                     if not len(part.test):
+                        continue
+                    if readout == "affect":
+                        found[name, lds].append(_regression(x, task, split.fold, part.train, part.test))
                         continue
                     if readout == "zero_shot":
                         pool = _pool(task.table, held_out[part.stimulus_fold - 1] if held_out else frozenset())
@@ -148,6 +107,49 @@ def predict_across(
     Windows of other classes are left out on both sides. Also returns class codes (in `labels`) of every target window,
     -1 where it is left out.
     """
+    steady, own = steady_across(features, task, sources, config)
+    codes = codes_in(labels, task)
+    rows = np.flatnonzero(codes >= 0)
+    keep = {name: codes_in(labels, one.task) for name, one in sources.items()}
+    known = np.concatenate([code[code >= 0] for code in keep.values()])
+    found: Predictions = {}
+    for lds in LDS:
+        pool = np.concatenate(
+            [smooth(steady[name], one.task.table, lds)[keep[name] >= 0] for name, one in sources.items()]
+        )
+        queries = smooth(own, task.table, lds)[rows]
+        nobody, others = np.full(len(rows), -1), np.zeros(len(pool), np.int64)
+        scores = class_similarity(queries, pool, known, len(labels), nobody, others)
+        found["across", lds] = [Prediction(0, rows, scores)]
+    return found, codes
+
+
+def predict_affect_across(
+    features: Features, task: Task, sources: dict[str, Features], config: EvaluateConfig
+) -> Predictions:
+    """Valence and arousal by a ridge fitted to the windows of the source corpora, in one scale for all of them.
+
+    Features as for `predict_across`; no coordinate of the target is used. The penalty is chosen by leaving subjects of
+    the sources out. Raises BadInput: the sources have a single subject.
+    """
+    steady, own = steady_across(features, task, sources, config)
+    tasks = {name: one.task for name, one in sources.items()}
+    points = np.concatenate([one.points for one in tasks.values()])
+    names = np.concatenate([f"{name}/" + one.table["subject"].astype(str) for name, one in tasks.items()])
+    owners = pd.factorize(names)[0].astype(np.int64)
+    found: Predictions = {}
+    for lds in LDS:
+        x = np.concatenate([smooth(steady[name], one.table, lds) for name, one in tasks.items()])
+        ridge = fit_ridge(x, points, owners, corpus_name(task.store))
+        answers = ridge.predict(smooth(own, task.table, lds))
+        found["affect_across", lds] = [Prediction(0, np.arange(len(task.table)), answers, points.mean(0))]
+    return found
+
+
+def steady_across(
+    features: Features, task: Task, sources: dict[str, Features], config: EvaluateConfig
+) -> tuple[dict[str, Array], Array]:
+    """Features of the sources and of the target after running normalisation: by priors of the sources, if strict."""
     frozen = None
     if not features.fixed:
         frozen = mean_statistics(one for source in sources.values() for one in source.statistics.values())
@@ -163,21 +165,22 @@ def predict_across(
         name: normalise(raw[name], one.task.table, _prior(raw[name], one.task, prior, config), config.decay)
         for name, one in sources.items()
     }
-    steady_own = normalise(own, task.table, _prior(own, task, prior, config), config.decay)
-    codes = _codes_in(labels, task)
-    rows = np.flatnonzero(codes >= 0)
-    keep = {name: _codes_in(labels, one.task) for name, one in sources.items()}
-    known = np.concatenate([code[code >= 0] for code in keep.values()])
-    found: Predictions = {}
-    for lds in LDS:
-        pool = np.concatenate(
-            [smooth(steady[name], one.task.table, lds)[keep[name] >= 0] for name, one in sources.items()]
-        )
-        queries = smooth(steady_own, task.table, lds)[rows]
-        nobody, others = np.full(len(rows), -1), np.zeros(len(pool), np.int64)
-        scores = class_similarity(queries, pool, known, len(labels), nobody, others)
-        found["across", lds] = [Prediction(0, rows, scores)]
-    return found, codes
+    return steady, normalise(own, task.table, _prior(own, task, prior, config), config.decay)
+
+
+def codes_in(labels: Sequence[str], task: Task) -> Rows:
+    """Place of every window's class in `labels`, -1 where it has none there."""
+    place = {name: code for code, name in enumerate(labels)}
+    return np.array([place.get(task.labels[code], -1) for code in task.codes], np.int64)
+
+
+def _regression(x: Array, task: Task, fold: int, train: Rows, test: Rows) -> Prediction:
+    owner = pd.factorize(task.table["subject"])[0].astype(np.int64)[train]
+    if len(np.unique(owner)) == 1:  # the trials of a single training subject choose the penalty
+        owner = task.table["row"].to_numpy(np.int64)[train]
+    known = task.points[train]
+    ridge = fit_ridge(x[train], known, owner, corpus_name(task.store))
+    return Prediction(fold, test, ridge.predict(x[test]), known.mean(0))
 
 
 def _probe(x: Array, task: Task, config: EvaluateConfig, train: Rows, test: Rows, seed: tuple[int, int]) -> Array:
@@ -202,8 +205,3 @@ def _prior(raw: Array, task: Task, of_sources: Prior, config: EvaluateConfig) ->
     if config.protocol == "strict":
         return of_sources
     return prior_of(subject_moments(raw, task.table), task.subjects)
-
-
-def _codes_in(labels: Sequence[str], task: Task) -> Rows:
-    place = {name: code for code, name in enumerate(labels)}
-    return np.array([place.get(task.labels[code], -1) for code in task.codes], np.int64)

@@ -35,13 +35,16 @@ class TargetResult:
     """target, method, subject, session, trial, stimulus, label, x, y: principal components of trial means."""
     confusion: list[dict[str, Any]]
     """method, readout, lds, labels, counts[truth][answer]; a window counts once for every fold that tested it."""
+    affect: pd.DataFrame | None = None
+    """target, method, readout, lds, subject, session, trial, stimulus, label, valence, arousal, answered_valence,
+    answered_arousal (mean over the folds that tested the trial); None if coordinates were not read out."""
     notes: tuple[str, ...] = ()
     """What a reader must know, leaks of the published protocol first."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The evaluation's configuration."""
 
     def to_json(self) -> dict[str, Any]:
-        """All but the per-subject table and the embedding; NaN becomes null."""
+        """All but the per-subject table, the embedding and the answered trials; NaN becomes null."""
         tree = {
             "target": self.target,
             "protocol": self.protocol,
@@ -56,12 +59,14 @@ class TargetResult:
 
 
 def write_result(result: TargetResult, folder: Path) -> None:
-    """scores.parquet, subjects.parquet, embedding.parquet, confusion.json, then results.json.
+    """scores, subjects, embedding and, if there is one, affect.parquet, confusion.json, then results.json.
 
     Each file appears whole or not at all, results.json last: where it is, the others are.
     """
     for name in ("scores", "subjects", "embedding"):
         write_table(getattr(result, name), folder / f"{name}.parquet")
+    if result.affect is not None:
+        write_table(result.affect, folder / "affect.parquet")
     for name, tree in (("confusion", _plain(result.confusion)), ("results", result.to_json())):
         text = json.dumps(tree, indent=1, allow_nan=False)
         write_atomic(folder / f"{name}.json", text.encode())

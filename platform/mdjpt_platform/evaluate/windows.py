@@ -92,12 +92,13 @@ def corpus_name(store: WindowStore) -> str:
     return str(store.index["corpus"].iloc[0])
 
 
-def window_table(store: WindowStore, window: WindowConfig, labelled: bool = False) -> pd.DataFrame:
+def window_table(store: WindowStore, window: WindowConfig, labelled: bool = False, rated: bool = False) -> pd.DataFrame:
     """One row a window: subject, session, trial, stimulus, play_order, label, row, start, samples.
 
     `row` is the trial's position in the index; `start` and `samples` count samples inside the trial. Windows never
-    cross trials; rows follow ORDER. `labelled` leaves out trials without a label before anything is looked at.
-    Raises BadInput: a trial shorter than a window (both lengths named), no (labelled) trial.
+    cross trials; rows follow ORDER. `labelled` leaves out trials without a label before anything is looked at, `rated`
+    those without valence or arousal.
+    Raises BadInput: a trial shorter than a window (both lengths named), no (labelled, rated) trial.
     """
     name = corpus_name(store)
     length, step = round(window.seconds * store.rate), round(window.step * store.rate)
@@ -109,6 +110,11 @@ def window_table(store: WindowStore, window: WindowConfig, labelled: bool = Fals
         trials = trials[trials["label"].notna()]
         if trials.empty:
             raise BadInput(name, "label", "no labelled trial", "labels in the index; choose another label scheme")
+    if rated:
+        trials = trials[trials[["valence", "arousal"]].notna().all(axis=1)]
+        if trials.empty:
+            expected = "trials with both in [-1, 1]: a corpus with ratings, or classes in its table `affect`"
+            raise BadInput(name, "valence, arousal", "no label coordinates", expected)
     short = trials[trials["samples"] < length]
     if len(short):
         first = short.iloc[0]

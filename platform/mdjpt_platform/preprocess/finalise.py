@@ -21,7 +21,7 @@ from mdjpt_platform.store.read import map_signal
 from mdjpt_platform.store.schema import SAFE_NAME, SIGNALS, Manifest, SignalFile
 from mdjpt_platform.store.write import finish_store, save_signal, unwritable
 
-TOOLS = ("mne", "mne-icalabel", "numpy", "python-picard", "scipy")
+TOOLS = ("mne", "mne-icalabel", "numpy", "pyriemann", "python-picard", "scipy")
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,12 @@ from mdjpt_platform.store.schema import FORMAT
 HOME = Path(__file__).resolve().parents[1]
 ROOMS = ("corpora", "preprocess")
 """Folders of this package whose files decide numbers."""
-LIBRARIES = {"mne": ("mne",), "scipy": ("scipy",), "mne_icalabel": ("mne-icalabel", "python-picard")}
+LIBRARIES = {
+    "mne": ("mne",),
+    "scipy": ("scipy",),
+    "mne_icalabel": ("mne-icalabel", "python-picard"),
+    "pyriemann": ("pyriemann",),
+}
 """Imported package -> the distributions behind it whose versions decide numbers (MNE calls Picard by itself)."""
 UNREAD = {"subjects", "simulate"}
 """Fields of a corpus' configuration that choose recordings and change none."""

@@ -15,6 +15,7 @@ from mdjpt_platform.preprocess.channels import channels, unit
 from mdjpt_platform.preprocess.filters import band_pass, notch, resample
 from mdjpt_platform.preprocess.ica import ica
 from mdjpt_platform.preprocess.line import line
+from mdjpt_platform.preprocess.recentre import euclidean_alignment, riemannian_recentring
 from mdjpt_platform.preprocess.reference import average_reference, scale
 
 __all__ = [
@@ -24,10 +25,12 @@ __all__ = [
     "bad_channels",
     "band_pass",
     "channels",
+    "euclidean_alignment",
     "ica",
     "line",
     "notch",
     "resample",
+    "riemannian_recentring",
     "scale",
     "unit",
 ]
@@ -56,5 +59,7 @@ STEPS: dict[str, Step] = {
     "bad_channels": Step(bad_channels, keep=True),
     "ica": Step(ica, keep=True),
     "average_reference": Step(average_reference),
+    "euclidean_alignment": Step(euclidean_alignment),
+    "riemannian_recentring": Step(riemannian_recentring),
     "scale": Step(scale, "subject", "SD of the subject"),
 }

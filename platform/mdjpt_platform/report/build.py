@@ -16,6 +16,7 @@ from mdjpt_platform.report.figures import loss_curves, score_plot
 from mdjpt_platform.report.inputs import ReportInputs, TargetLike
 from mdjpt_platform.report.maps import confusion_plot, embedding_plot
 from mdjpt_platform.report.page import filled
+from mdjpt_platform.report.plane import plane_plot
 from mdjpt_platform.report.scalp import coverage_plot
 from mdjpt_platform.report.style import Picture
 from mdjpt_platform.report.summary import Finding, findings, leaks_by_design
@@ -23,6 +24,7 @@ from mdjpt_platform.report.tables import (
     ResultTable,
     corpus_rows,
     headline_keys,
+    headlines,
     metrics_of,
     result_table,
     subject_rows,
@@ -35,6 +37,7 @@ from mdjpt_platform.report.wording import (
     READOUTS,
     lds_name,
     method_name,
+    metric_name,
     ordered,
     plain,
     readout_name,
@@ -54,12 +57,21 @@ class SubjectTable:
 
 
 @dataclass(frozen=True)
+class Comparisons:
+    """Paired comparisons in one metric."""
+
+    metric: str
+    rows: list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class TargetView:
     """A target as the template needs it."""
 
     name: str
     anchor: str
-    table: ResultTable | None
+    tables: list[ResultTable]
+    """Of the headline metrics, which the findings and all that follows speak of."""
     others: list[ResultTable]
     findings: list[Finding]
     published: bool
@@ -68,7 +80,8 @@ class TargetView:
     notes: list[str]
     scores: Picture | None
     other_scores: list[Picture]
-    tests: list[tuple[str, ...]]
+    plane: Picture | None
+    tests: list[Comparisons]
     subjects: list[SubjectTable]
     confusion: Picture | None
     other_confusions: list[Picture]
@@ -112,25 +125,28 @@ def render(inputs: ReportInputs) -> str:
 
 def target_view(target: TargetLike, number: int, sources: Sequence[str] | None = None) -> TargetView:
     """Everything the page shows of one target; `sources` are the corpora of the pre-training."""
-    metrics = metrics_of(target.scores)
+    first_metrics = headlines(target.scores)
+    metrics = [*first_metrics, *(one for one in metrics_of(target.scores) if one not in first_metrics)]
     tables = [] if target.scores is None else [result_table(target.scores, metric) for metric in metrics]
     plots = [] if target.scores is None else [score_plot(target.scores, target.subjects, metric) for metric in metrics]
+    compared = [Comparisons(metric_name(one), test_rows(target.tests, one)) for one in first_metrics]
     pictures = [plot for plot in plots if plot is not None]
     first, others = confusions(target)
     embedding = None if target.embedding is None else embedding_plot(target.embedding, target.target)
     return TargetView(
         name=plain(target.target),
         anchor=f"target-{number}",
-        table=tables[0] if tables else None,
-        others=tables[1:],
+        tables=tables[: len(first_metrics)],
+        others=tables[len(first_metrics) :],
         findings=findings(target),
         published=leaks_by_design(target),
         seen=target.target in (sources or ()),
         notes=[str(note) for note in target.notes],
         scores=pictures[0] if pictures else None,
         other_scores=pictures[1:],
-        tests=test_rows(target.tests, metrics[0]) if metrics else [],
-        subjects=subject_tables(target, metrics[0]) if metrics else [],
+        plane=plane_plot(target.affect),
+        tests=[one for one in compared if one.rows],
+        subjects=[table for metric in first_metrics for table in subject_tables(target, metric)],
         confusion=first,
         other_confusions=others,
         embedding=embedding,
@@ -144,7 +160,8 @@ def subject_tables(target: TargetLike, metric: str) -> list[SubjectTable]:
     for readout, lds in headline_keys(target.scores, metric):
         methods, rows = subject_rows(target, metric, readout, lds)
         if rows:
-            found.append(SubjectTable(f"{readout_name(readout)}, {lds_name(lds)}", methods, rows))
+            title = f"{metric_name(metric)}, {readout_name(readout)}, {lds_name(lds)}"
+            found.append(SubjectTable(title, methods, rows))
     return found
 
 

@@ -33,10 +33,12 @@ def collect(config: Config, folder: Path, evaluation: Path) -> ReportInputs:
     done = [target for target in run.targets if (evaluation / target / "results.json").exists()]
     if run.targets and not done:
         raise BadInput(evaluation, "evaluation", "nothing", "results: run `mdjpt evaluate` with the same run file")
+    origin = getattr(run.model, "provenance", "trained here from random weights")
     return ReportInputs(
         title=run.name,
         config=run.model_dump(mode="json"),
         identities={"run": about["identity"], "weights": result["weights_sha256"][:16]}
+        | {"model": f"{run.model.family}, {origin}"}
         | {f"store {name}": store.fingerprint for name, store in stores.items()},
         versions={"mdjpt": __version__} | {name: version(name) for name in ("torch", "ray", "mne", "mlflow", "numpy")},
         history=read_jsonl(folder / "metrics.jsonl"),

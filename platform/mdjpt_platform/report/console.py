@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mdjpt_platform.report.inputs import TargetLike
 from mdjpt_platform.report.summary import findings, leaks_by_design
-from mdjpt_platform.report.tables import Cell, metrics_of, result_table
+from mdjpt_platform.report.tables import Cell, ResultTable, headlines, result_table
 from mdjpt_platform.report.wording import NONE, plain
 
 STYLE = {"above": "green", "below": "red", "level": "yellow", "": ""}
@@ -20,35 +20,15 @@ SIGN = {"good": ("✓", "green"), "open": ("○", "yellow"), "bad": ("✗", "red
 
 
 def results(targets: Sequence[TargetLike]) -> Group:
-    """A table a target for its headline metric, and what it means."""
+    """A table a target and headline metric, and what they mean."""
     parts: list[Table | Text] = []
     for target in targets:
         name = plain(target.target)
-        metrics = metrics_of(target.scores)
+        metrics = headlines(target.scores)
         if target.scores is None or not metrics:
             parts.append(Text(f"{name}: no scores"))
             continue
-        table = result_table(target.scores, metrics[0])
-        title = f"{name}: {table.metric}, % [95 % interval over subjects]"
-        shown = Table(
-            title=escape(title),
-            box=box.SIMPLE_HEAD,
-            title_justify="left",
-            title_style="bold",
-            pad_edge=False,
-            collapse_padding=True,
-        )
-        for column in ("read-out", "smoothing"):
-            shown.add_column(column)
-        for column in table.methods:
-            shown.add_column(escape(column), justify="right", min_width=len("[97.5–100.0]"))
-        shown.add_column("chance", justify="right", min_width=len("chance"))
-        for row in table.rows:
-            if row.first and row is not table.rows[0]:
-                shown.add_section()
-            label = escape(row.readout) if row.first else ""
-            shown.add_row(label, escape(row.lds), *(_cell(c) for c in row.cells), row.chance)
-        parts.append(shown)
+        parts += [_table(name, result_table(target.scores, metric)) for metric in metrics]
         if leaks_by_design(target):
             parts.append(Text("protocol 'published': these numbers contain leaks by design", style="bold red"))
         for one in findings(target):
@@ -60,6 +40,28 @@ def results(targets: Sequence[TargetLike]) -> Group:
 def print_results(targets: Sequence[TargetLike], console: Console | None = None) -> None:
     """Print `results`."""
     (console or Console()).print(results(targets))
+
+
+def _table(target: str, table: ResultTable) -> Table:
+    shown = Table(
+        title=escape(f"{target}: {table.metric}{table.unit} [95 % interval over subjects]"),
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for column in ("read-out", "smoothing"):
+        shown.add_column(column)
+    for column in table.methods:
+        shown.add_column(escape(column), justify="right", min_width=len("[97.5–100.0]"))
+    shown.add_column("chance", justify="right", min_width=len("chance"))
+    for row in table.rows:
+        if row.first and row is not table.rows[0]:
+            shown.add_section()
+        label = escape(row.readout) if row.first else ""
+        shown.add_row(label, escape(row.lds), *(_cell(c) for c in row.cells), row.chance)
+    return shown
 
 
 def _cell(cell: Cell | None) -> Text:

@@ -22,6 +22,7 @@ from mdjpt_platform.report.style import (
     soft_grid,
 )
 from mdjpt_platform.report.wording import (
+    AGREEMENT,
     LDS,
     METHODS,
     READOUTS,
@@ -130,12 +131,13 @@ def score_plot(scores: pd.DataFrame, subjects: pd.DataFrame | None, metric: str)
             axes.set_xticks(range(len(kinds)), [lds_name(kind) for kind in kinds])
             axes.set_xlim(-0.55, len(kinds) - 0.45)
             axes.set_title(capital(readout_name(readout)))
-            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
+            if metric not in AGREEMENT:
+                axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
             soft_grid(axes)
         for axes in panels[len(readouts) :]:
             axes.set_visible(False)
         for axes in panels[::columns]:
-            axes.set_ylabel(f"{metric_name(metric)} (%)")
+            axes.set_ylabel(metric_name(metric) + ("" if metric in AGREEMENT else " (%)"))
         for number, method in enumerate(methods):
             panels[0].plot([], [], MARKERS[number % len(MARKERS)], color=tint[method], label=method_name(method))
         panels[0].plot([], [], color=INK, linestyle=(0, (4, 3)), linewidth=1, label="chance")
@@ -172,6 +174,6 @@ def _chance(axes: Axes, here: pd.DataFrame) -> None:
     if math.isfinite(level):
         axes.axhline(level, color=INK, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
     if {"chance_low", "chance_high"} <= set(here.columns):
-        low, high = float(here["chance_low"].iloc[0]), float(here["chance_high"].iloc[0])
+        low, high = float(here["chance_low"].min()), float(here["chance_high"].max())
         if math.isfinite(low) and math.isfinite(high):
             axes.axhspan(low, high, color=PALE, alpha=0.45, linewidth=0, zorder=0)

@@ -63,6 +63,10 @@ class TargetLike(Protocol):
         """Counts by truth and answer."""
 
     @property
+    def affect(self) -> pd.DataFrame | None:
+        """Trials with true and answered valence and arousal."""
+
+    @property
     def notes(self) -> Sequence[str]:
         """What a reader must know."""
 
@@ -83,6 +87,8 @@ class TargetInputs:
     confusion: Sequence[Mapping[str, Any]] = ()
     """method, readout, lds, labels, counts[truth][answer]."""
     notes: Sequence[str] = ()
+    affect: pd.DataFrame | None = None
+    """method, readout, lds, label, valence, arousal, answered_valence, answered_arousal."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +122,10 @@ def load_target(folder: str | Path) -> TargetInputs:
             trees[name] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise BadInput(path, "evaluation", error, "results of `mdjpt evaluate`") from None
-    for name in ("scores", "subjects", "embedding"):
+    for name in ("scores", "subjects", "embedding", "affect"):
         path = folder / f"{name}.parquet"
+        if name == "affect" and not path.exists():  # coordinates were not read out
+            continue
         try:
             tables[name] = pd.read_parquet(path)
         except (OSError, ValueError) as error:

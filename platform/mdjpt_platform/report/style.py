@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, GREY, PALE, RULE = "#1f2733", "#6b7480", "#c9d0d8", "#e4e8ed"
-METHOD_COLOURS = {"mdjpt": "#0072B2", "random": "#7a828c", "de": "#D55E00"}
+METHOD_COLOURS = {"trained": "#0072B2", "random": "#7a828c", "de": "#D55E00"}
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933", "#332288", "#6b7480")
 """Okabe and Ito's colours, then dark ones of Tol's: told apart with every common colour blindness."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mdjpt_platform.report.inputs import TargetLike
-from mdjpt_platform.report.tables import against_chance, headline_keys, metrics_of, p_of
+from mdjpt_platform.report.tables import against_chance, headline_keys, headlines, p_of
 from mdjpt_platform.report.wording import (
+    AGREEMENT,
     MAIN,
     METHODS,
     capital,
+    gap,
     interval,
     lds_name,
     method_name,
     metric_name,
-    number,
     ordered,
     p_value,
-    percent,
     readout_name,
+    with_unit,
 )
 
 ALPHA = 0.05
@@ -39,16 +40,15 @@ class Finding:
 
 
 def findings(target: TargetLike) -> list[Finding]:
-    """One finding a read-out: its score beside chance, then the controls after Holm's correction.
+    """One finding a read-out and headline metric: its score beside chance, then the controls after Holm's correction.
 
     'good' takes an interval above chance and a significant win over every control, without leaks by design.
     """
-    metrics = metrics_of(target.scores)
-    if not metrics or target.scores is None:
+    scores = target.scores
+    if scores is None:
         return []
-    metric, scores = metrics[0], target.scores
     found = []
-    for readout, lds in headline_keys(scores, metric):
+    for metric, readout, lds in ((m, *key) for m in headlines(scores) for key in headline_keys(scores, m)):
         here = scores[
             (scores["metric"] == metric) & (scores["readout"] == readout) & (scores["lds"].astype(str) == lds)
         ]
@@ -78,8 +78,9 @@ def _against_chance(row: pd.Series, metric: str) -> tuple[str, str]:
         "level": ("open", "not told apart from chance ({})."),
         "": ("open", "chance is {}, but without an interval nothing can be claimed."),
     }[against_chance(row)]
-    score = f"{percent(value)} % {metric_name(metric)} {interval(low, high)}"
-    return verdict, f"{score}, {meaning.format(percent(chance) + ' %')}"
+    name, value_in_words = metric_name(metric), with_unit(value, metric)
+    words = f"{name} {value_in_words}" if metric in AGREEMENT else f"{value_in_words} {name}"
+    return verdict, f"{words} {interval(low, high, metric)}, {meaning.format(with_unit(chance, metric))}"
 
 
 def _against_control(tests: pd.DataFrame | None, metric: str, readout: str, lds: str, control: str) -> tuple[str, str]:
@@ -91,12 +92,13 @@ def _against_control(tests: pd.DataFrame | None, metric: str, readout: str, lds:
             if column in tests:
                 here &= tests[column].astype(str) == wanted
         for _, row in tests[here].iterrows():
-            p, gap = p_of(row)[1], float(row.get("difference", math.nan))
+            p, difference = p_of(row)[1], float(row.get("difference", math.nan))
             if not math.isfinite(p):
                 break
-            proof = f"{number(100 * gap, 1)} points, Holm p {'' if p < 0.001 else '= '}{p_value(p)}"
+            unit = "" if metric in AGREEMENT else " points"
+            proof = f"{gap(difference, metric)}{unit}, Holm p {'' if p < 0.001 else '= '}{p_value(p)}"
             if p < ALPHA:
-                word = "better" if gap > 0 else "worse"
+                word = "better" if difference > 0 else "worse"
                 return word, f"{word} than {name} ({proof})"
             return "open", f"no significant difference to {name} ({proof})"
     return "open", f"not tested against {name}"

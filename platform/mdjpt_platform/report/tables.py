@@ -10,12 +10,14 @@ import pandas as pd
 
 from mdjpt_platform.report.inputs import CorpusInfo, TargetLike
 from mdjpt_platform.report.wording import (
+    AGREEMENT,
     LDS,
     MAIN,
     METHODS,
     METRICS,
     NONE,
     READOUTS,
+    gap,
     interval,
     lds_name,
     method_name,
@@ -23,9 +25,9 @@ from mdjpt_platform.report.wording import (
     number,
     ordered,
     p_value,
-    percent,
     pseudonyms,
     readout_name,
+    score,
 )
 
 
@@ -55,9 +57,13 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """Scores of one metric on one target, in percent."""
+    """Scores of one metric on one target."""
 
     metric: str
+    unit: str
+    """` in %`, or nothing for an agreement."""
+    pooled: bool
+    """Whether the trials of all subjects were taken as one, instead of a mean over subjects."""
     methods: tuple[str, ...]
     rows: tuple[ResultRow, ...]
 
@@ -74,6 +80,12 @@ def metrics_of(scores: pd.DataFrame | None) -> list[str]:
     return found
 
 
+def headlines(scores: pd.DataFrame | None) -> list[str]:
+    """Metrics that a page speaks of: the first of all, then the concordance of either coordinate."""
+    metrics = metrics_of(scores)
+    return metrics[:1] + [name for name in ("valence_ccc", "arousal_ccc") if name in metrics[1:]]
+
+
 def result_table(scores: pd.DataFrame, metric: str) -> ResultTable:
     """Rows by read-out and smoothing, columns by method; the best known value of a row is marked."""
     part = scores[scores["metric"] == metric]
@@ -84,7 +96,7 @@ def result_table(scores: pd.DataFrame, metric: str) -> ResultTable:
             here = part[(part["readout"] == readout) & (part["lds"].astype(str) == lds)]
             best = here["value"].max() if len(here) > 1 else math.nan
             found = {str(row["method"]): row for _, row in here.iterrows()}
-            cells = tuple(cell(found[m], best) if m in found else None for m in methods)
+            cells = tuple(cell(found[m], metric, best) if m in found else None for m in methods)
             first = not rows or rows[-1].readout != readout_name(readout)
             people = sorted({int(n) for n in here["n_subjects"].dropna()})
             rows.append(
@@ -92,18 +104,20 @@ def result_table(scores: pd.DataFrame, metric: str) -> ResultTable:
                     readout_name(readout),
                     lds_name(lds),
                     cells,
-                    percent(float(here["chance"].iloc[0])),
+                    score(float(here["chance"].iloc[0]), metric),
                     "–".join(dict.fromkeys(f"{n}" for n in (people[0], people[-1]))) if people else NONE,
                     first,
                 )
             )
-    return ResultTable(metric_name(metric), tuple(method_name(m) for m in methods), tuple(rows))
+    unit = "" if metric in AGREEMENT else " in %"
+    names = tuple(method_name(m) for m in methods)
+    return ResultTable(metric_name(metric), unit, metric.endswith("_pooled"), names, tuple(rows))
 
 
-def cell(row: pd.Series, best: float = math.nan) -> Cell:
+def cell(row: pd.Series, metric: str, best: float = math.nan) -> Cell:
     """A row of the score table as a cell."""
     value, low, high = (float(row[name]) for name in ("value", "low", "high"))
-    return Cell(percent(value), interval(low, high), against_chance(row), value == best)
+    return Cell(score(value, metric), interval(low, high, metric), against_chance(row), value == best)
 
 
 def against_chance(row: pd.Series) -> str:
@@ -122,7 +136,7 @@ def against_chance(row: pd.Series) -> str:
 
 
 def test_rows(tests: pd.DataFrame | None, metric: str) -> list[tuple[str, ...]]:
-    """Paired comparisons: read-out, smoothing, pair, difference in points, effect, p, p after Holm."""
+    """Paired comparisons: read-out, smoothing, pair, difference (`wording.gap`), effect, p, p after Holm."""
     if tests is None or tests.empty:
         return []
     part = tests[tests["metric"] == metric] if "metric" in tests else tests
@@ -145,7 +159,7 @@ def test_rows(tests: pd.DataFrame | None, metric: str) -> list[tuple[str, ...]]:
                 readout_name(str(row.get("readout", NONE))),
                 lds_name(str(row.get("lds", NONE))),
                 f"{method_name(str(row['method']))} – {method_name(str(row['control']))}",
-                number(100 * float(row.get("difference", math.nan)), 1),
+                gap(float(row.get("difference", math.nan)), metric),
                 number(float(row.get("effect", math.nan))),
                 p_value(p),
                 p_value(corrected),
@@ -176,7 +190,8 @@ def subject_rows(target: TargetLike, metric: str, readout: str, lds: str) -> tup
         index="subject", columns="method", values="value", aggfunc="mean"
     )
     rows = [
-        [str(who), *(percent(float(wide.loc[who].get(m, math.nan))) for m in methods)] for who in sorted(wide.index)
+        [str(who), *(score(float(wide.loc[who].get(m, math.nan)), metric) for m in methods)]
+        for who in sorted(wide.index)
     ]
     return [method_name(m) for m in methods], rows
 

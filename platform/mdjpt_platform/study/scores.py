@@ -32,7 +32,7 @@ class Scores:
     """What was left out and why, one sentence each; no subject is named."""
 
 
-def one_score(table: pd.DataFrame, metric: str, readout: str, lds: str, method: str = "mdjpt") -> pd.DataFrame:
+def one_score(table: pd.DataFrame, metric: str, readout: str, lds: str, method: str = "trained") -> pd.DataFrame:
     """Rows of one metric, read-out, smoothing and method, mean over evaluation splits of the same encoder.
 
     Takes the table of a study's ledger, whose column `value` becomes `score`, or one with `score`. Raises BadInput: a

@@ -65,4 +65,4 @@ def tidy(values: Sequence[Float], axis: str, arms: Sequence[Hashable]) -> pd.Dat
         part = pd.DataFrame({"target": f"target-{target}", "subject": [f"{one:03d}" for one in subject], "seed": seed})
         parts.append(part.assign(**{axis: [arms[int(one)] for one in arm], "score": block.ravel()}))
     table = pd.concat(parts, ignore_index=True)
-    return table.assign(metric="accuracy", readout="few_shot", lds="off", method="mdjpt")
+    return table.assign(metric="accuracy", readout="few_shot", lds="off", method="trained")

@@ -15,7 +15,7 @@ from mdjpt_platform.errors import MdjptError
 from mdjpt_platform.evaluate.result import TargetResult
 from mdjpt_platform.evaluate.run import evaluate_target
 from mdjpt_platform.evaluate.windows import WindowStore
-from mdjpt_platform.families import new_model
+from mdjpt_platform.families import untrained
 from mdjpt_platform.hardware import hardware
 from mdjpt_platform.study.grid import Cell
 from mdjpt_platform.study.ledger import Ledger
@@ -83,7 +83,7 @@ def _evaluated(cell: Cell, config: Config, stores: dict[str, WindowStore], folde
     device = "cuda" if config.exec.gpu else "cpu"
     models: dict[str, nn.Module | None] = {"trained": load_model(folder, cell.run.model).to(device)}
     for control in cell.run.evaluate.controls:
-        models[control] = new_model(cell.run).eval().to(device) if control == "random" else None
+        models[control] = untrained(cell.run).to(device) if control == "random" else None
     (target,) = cell.run.targets
     sources = {name: stores[name] for name in cell.run.sources}
     return evaluate_target(models, stores[target], cell.run, target, sources, progress=False)

@@ -24,7 +24,7 @@ from torch import nn
 from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.config import Model
 from mdjpt_platform.errors import BadInput
-from mdjpt_platform.families import FAMILIES
+from mdjpt_platform.families import FAMILIES, bare
 
 _NAME = re.compile(r"step-(\d{8})-([0-9a-f]{16})\.pt")
 log = logging.getLogger(__name__)
@@ -112,6 +112,6 @@ def load_model(folder: Path, spec: Model | None = None) -> nn.Module:
         raise BadInput(folder / "model.safetensors", "checksum", "other bytes", digest)
     if spec is not None:
         expect_spec(path, sizes, spec)
-    model = FAMILIES[found.family].build(found)
+    model = FAMILIES[found.family].build(bare(found))  # its weights come from beside it
     model.load_state_dict(load_file(folder / "model.safetensors"))
     return model.eval()

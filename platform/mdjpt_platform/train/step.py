@@ -72,7 +72,8 @@ class EpisodeTerms(nn.Module):
                     kind = CONTRASTS[self.run.contrast.kind]
                     contrast.append(kind(out.embedding, episode.labels[name], self.run.contrast.temperature))
                 if self.aligns:
-                    chosen: Any = self.run.model.chosen
+                    spec: Any = self.run.model
+                    chosen = spec.chosen
                     gamma.append(centroids(out.latent, 2, chosen.covariance, chosen.covariance_diagonal))
                 if self.feels:
                     wide = out.embedding.to(torch.promote_types(out.embedding.dtype, torch.float32))
@@ -149,7 +150,9 @@ class Stepper:
             leaves = [Terms(t.contrast, t.gamma.requires_grad_(), t.embedding.requires_grad_()) for t in ahead]
             joint, contrast = self._joint(episodes, leaves)
             inputs = [part for one in leaves for part in (one.gamma, one.embedding)]
-            slopes = torch.autograd.grad(self._weighed(joint), inputs, allow_unused=True, materialize_grads=True)
+            slopes = tuple(torch.zeros_like(part) for part in inputs)
+            if joint:
+                slopes = torch.autograd.grad(self._weighed(joint), inputs, allow_unused=True, materialize_grads=True)
             for number, episode in enumerate(episodes):
                 last = number == len(episodes) - 1
                 wrapped = isinstance(self.module, DistributedDataParallel)

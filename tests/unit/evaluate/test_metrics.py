@@ -81,9 +81,9 @@ def table_of(values: dict[str, np.ndarray], **key) -> pd.DataFrame:
 def test_paired_tests_against_enumeration_and_holm_by_hand():
     random = np.random.default_rng(0)
     base = random.normal(0.5, 0.05, 8)
-    values = {"mdjpt": base + random.normal(0.04, 0.02, 8), "random": base, "de": base + 0.03}
-    found = paired_tests(table_of(values), "mdjpt", ["random", "de"], seed=0).set_index("control")
-    gap = values["mdjpt"] - values["random"]
+    values = {"trained": base + random.normal(0.04, 0.02, 8), "random": base, "de": base + 0.03}
+    found = paired_tests(table_of(values), "trained", ["random", "de"], seed=0).set_index("control")
+    gap = values["trained"] - values["random"]
     means = [abs(np.mean(gap * signs)) for signs in itertools.product((1, -1), repeat=8)]
     exact = np.mean(np.array(means) >= abs(gap.mean()) - 1e-12)
     assert found.loc["random", "p_permutation"] == pytest.approx(exact)
@@ -95,13 +95,13 @@ def test_paired_tests_against_enumeration_and_holm_by_hand():
 
 
 def test_paired_tests_on_little():
-    same = paired_tests(table_of({"mdjpt": np.ones(5), "de": np.ones(5)}), "mdjpt", ["de"], 0).iloc[0]
+    same = paired_tests(table_of({"trained": np.ones(5), "de": np.ones(5)}), "trained", ["de"], 0).iloc[0]
     assert same["p_wilcoxon"] == same["p_permutation"] == same["wilcoxon_holm"] == 1.0
-    one = paired_tests(table_of({"mdjpt": np.ones(1), "de": np.zeros(1)}), "mdjpt", ["de"], 0).iloc[0]
+    one = paired_tests(table_of({"trained": np.ones(1), "de": np.zeros(1)}), "trained", ["de"], 0).iloc[0]
     assert one["n_subjects"] == 1 and math.isnan(one["p_wilcoxon"]) and math.isnan(one["wilcoxon_holm"])
-    gaps = table_of({"mdjpt": np.array([1, 2, np.nan, 3.0]), "de": np.zeros(4)}, metric="auroc")
-    assert paired_tests(gaps, "mdjpt", ["de"], 0).iloc[0]["n_subjects"] == 3
-    assert paired_tests(gaps, "mdjpt", [], 0).empty
+    gaps = table_of({"trained": np.array([1, 2, np.nan, 3.0]), "de": np.zeros(4)}, metric="auroc")
+    assert paired_tests(gaps, "trained", ["de"], 0).iloc[0]["n_subjects"] == 3
+    assert paired_tests(gaps, "trained", [], 0).empty
 
 
 def test_holm_against_statsmodels():

@@ -15,7 +15,9 @@ from mdjpt_platform.evaluate import progress, readout
 from mdjpt_platform.evaluate.metrics import METRICS, chance_levels
 from mdjpt_platform.evaluate.readout import Features, predict, predict_across
 from mdjpt_platform.evaluate.result import SCORES, write_result
-from mdjpt_platform.evaluate.run import evaluate_target, labelled_task, subject_scores
+from mdjpt_platform.evaluate.run import evaluate_target
+from mdjpt_platform.evaluate.scores import subject_scores
+from mdjpt_platform.evaluate.task import labelled_task
 from mdjpt_platform.evaluate.windows import trials_of
 
 
@@ -228,7 +230,7 @@ def test_whole_evaluation(small, tmp_path):
     readouts = ["few_shot", "few_shot_stimuli", "zero_shot", "zero_shot_stimuli", "across"]
     assert list(found.scores.columns) == list(SCORES)
     assert len(found.scores) == 3 * 5 * 3 * 4
-    assert set(found.scores["method"]) == {"mdjpt", "random", "de"}
+    assert set(found.scores["method"]) == {"trained", "random", "de"}
     assert list(found.scores["readout"].unique()) == readouts
     known = found.scores.dropna(subset=["value"])
     assert ((known["low"] <= known["value"]) & (known["value"] <= known["high"])).all()

@@ -17,6 +17,7 @@ from mdjpt_model.losses import (
     chance_contrast,
     covariance,
     inter_subject_contrast,
+    kernel_distance,
     supervised_contrast,
 )
 
@@ -173,6 +174,8 @@ def test_forms_equal_the_formula() -> None:
     torch.testing.assert_close(alignment(gamma, "moments"), reference.alignment(gamma, squared=True))
     means = torch.stack([gamma[owner == c].mean(0) for c in range(3)])
     torch.testing.assert_close(alignment(gamma, "corpus", owner), reference.alignment(means))
+    torch.testing.assert_close(alignment(gamma, "coral", owner), reference.coral(gamma, owner.tolist()))
+    torch.testing.assert_close(alignment(gamma, "mmd", owner), reference.mmd(gamma, owner.tolist()))
 
 
 @pytest.mark.parametrize("form", list(FORMS))
@@ -192,10 +195,57 @@ def test_order_of_centroids_does_not_matter(form: str) -> None:
     torch.testing.assert_close(alignment(gamma[order], form, owner[order]), alignment(gamma, form, owner))
 
 
-@pytest.mark.parametrize("form", list(FORMS))
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "mmd"])
 def test_gradient_of_the_forms(form: str) -> None:
     gamma, owner = centres().requires_grad_(), torch.tensor([0, 0, 1, 1, 2, 2])
     assert torch.autograd.gradcheck(lambda g: alignment(g, form, owner), gamma)
+
+
+def test_gradient_of_mmd_is_that_at_a_constant_bandwidth() -> None:
+    gamma, owner = centres().requires_grad_(), torch.tensor([0, 0, 1, 1, 2, 2])
+    apart = torch.stack([torch.pdist(gamma.detach()[:, f].flatten(1)) for f in range(3)])
+    bandwidth = apart.sort().values[:, 7] ** 2
+
+    def constant(g: torch.Tensor) -> torch.Tensor:
+        square = torch.stack([torch.cdist(x := g[:, f].flatten(1), x) ** 2 for f in range(3)])
+        return kernel_distance(square, torch.eye(3, dtype=g.dtype)[owner], bandwidth)
+
+    assert torch.autograd.gradcheck(constant, gamma)
+    found = torch.autograd.grad(alignment(gamma, "mmd", owner), gamma)[0]
+    torch.testing.assert_close(found, torch.autograd.grad(constant(gamma), gamma)[0])
+
+
+@pytest.mark.parametrize("form", ["coral", "mmd"])
+def test_a_single_corpus_gives_a_zero_that_can_be_pushed_back(form: str) -> None:
+    gamma = centres().requires_grad_()
+    loss = alignment(gamma, form)
+    loss.backward()
+    assert loss.item() == 0 and gamma.grad is not None and torch.equal(gamma.grad, torch.zeros_like(gamma))
+
+
+@pytest.mark.parametrize("form", ["coral", "mmd"])
+def test_corpora_whose_subjects_coincide_are_at_zero_and_others_above(form: str) -> None:
+    gamma = centres(3)
+    same, owner = torch.cat([gamma, gamma.flip(0)]), torch.tensor([0, 0, 0, 1, 1, 1])
+    assert alignment(same, form, owner).item() == pytest.approx(0, abs=1e-12)
+    near, far = (torch.cat([gamma, gamma + by * torch.eye(4, dtype=gamma.dtype)]) for by in (0.1, 1.0))
+    assert 1e-6 < alignment(near, form, owner) < alignment(far, form, owner)
+
+
+def test_mmd_sees_the_spread_where_coral_sees_the_mean_alone() -> None:
+    gamma, owner = centres(4), torch.tensor([0, 0, 1, 1])
+    middle = gamma.mean(0, keepdim=True)
+    spread = torch.cat([middle + 0.1 * (gamma[:1] - middle), middle - 0.1 * (gamma[:1] - middle)])
+    wide = torch.cat([middle + gamma[:1] - middle, middle - gamma[:1] + middle])
+    both = torch.cat([spread, wide])
+    assert alignment(both, "coral", owner).item() == pytest.approx(0, abs=1e-12)
+    assert alignment(both, "mmd", owner).item() > 0.1
+
+
+def test_bandwidth_makes_mmd_indifferent_to_the_unit() -> None:
+    gamma, owner = centres(), torch.tensor([0, 0, 1, 1, 2, 2])
+    torch.testing.assert_close(alignment(100 * gamma, "mmd", owner), alignment(gamma, "mmd", owner))
+    torch.testing.assert_close(alignment(100 * gamma, "coral", owner), 1e4 * alignment(gamma, "coral", owner))
 
 
 @pytest.mark.parametrize("form", list(FORMS))

@@ -14,7 +14,7 @@ Fp1 Fp2 Fz F3 F4 F7 F8 FC1 FC2 FC5 FC6 Cz C3 C4 T7 T8 CP1 CP2 CP5 CP6 Pz P3 P4 P
 FACED = tuple(NAMES.split())
 CAPS = {"sim-a": UNIFIED, "sim-b": FACED, "deap-like": (*FACED, "AF7", "AF8"), "tiny": ("FZ", "CZ", "PZ", "T3")}
 EMOTIONS = ("anger", "disgust", "fear", "sadness", "neutral", "amusement", "inspiration", "joy", "tenderness")
-SKILL = {"mdjpt": 0.18, "random": 0.05, "de": 0.1}
+SKILL = {"trained": 0.18, "random": 0.05, "de": 0.1}
 
 
 def target(
@@ -43,10 +43,10 @@ def target(
                         | {"chance_low": chance - 0.03, "chance_high": chance + 0.03}
                         | {"n_subjects": subjects, "protocol": protocol}
                     )
-                    if method != "mdjpt":
+                    if method != "trained":
                         tests.append(
-                            {"readout": readout, "lds": lds, "metric": metric, "method": "mdjpt", "control": method}
-                            | {"n_subjects": subjects, "difference": SKILL["mdjpt"] - skill, "effect": 0.9}
+                            {"readout": readout, "lds": lds, "metric": metric, "method": "trained", "control": method}
+                            | {"n_subjects": subjects, "difference": SKILL["trained"] - skill, "effect": 0.9}
                             | {"p_wilcoxon": 0.01, "p_permutation": 0.012, "wilcoxon_holm": 0.03}
                             | {"permutation_holm": 0.0004 if method == "random" else 0.21}
                         )

@@ -110,7 +110,7 @@ def test_the_table_holds_the_inputs(inputs: ReportInputs, text: str) -> None:
         row = rows[at + place]
         assert row[1] == {"off": "without LDS", "on": "with LDS", "causal": "causal LDS"}[lds]
         assert row[0] == ({"few_shot": "few-shot", "zero_shot": "zero-shot"}[readout] if lds == "off" else "")
-        for method, shown in zip(("mdjpt", "random", "de"), row[2:5], strict=True):
+        for method, shown in zip(("trained", "random", "de"), row[2:5], strict=True):
             one = exact.loc[(readout, lds, method)]
             number = re.match(r"([\d.]+)([▲▼]?)\[([\d.]+), ([\d.]+)\]$", shown)
             assert number, shown
@@ -129,7 +129,7 @@ def test_subjects_carry_pseudonyms(inputs: ReportInputs, text: str) -> None:
     assert [row[0] for row in shown] == 2 * [f"S{k:02d}" for k in range(1, 13)]
     first = subjects.query("readout == 'few_shot' and lds == 'off' and metric == 'accuracy' and subject == 'sub-3x'")
     values = first.set_index("method")["value"]
-    assert shown[0][1:] == [f"{100 * values[m]:.1f}" for m in ("mdjpt", "random", "de")]
+    assert shown[0][1:] == [f"{100 * values[m]:.1f}" for m in ("trained", "random", "de")]
     assert "2 named" in text
 
 

@@ -101,7 +101,7 @@ def ablated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Page]:
 
 
 def design_of(study: Study):  # type: ignore[no-untyped-def]
-    rows, control = (one_score(study.table(), "accuracy", "few_shot", "off", m) for m in ("mdjpt", "random"))
+    rows, control = (one_score(study.table(), "accuracy", "few_shot", "off", m) for m in ("trained", "random"))
     return subsets_of(rows, control=control)
 
 

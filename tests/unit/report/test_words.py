@@ -35,9 +35,9 @@ def one_score(low: float, high: float, holm: float, difference: float, protocol:
     rows = [
         {"target": "t", "method": m, "readout": "few_shot", "lds": "off", "metric": "accuracy", "value": v, "low": low}
         | {"high": high, "chance": 0.5, "n_subjects": 8, "protocol": protocol}
-        for m, v in (("mdjpt", (low + high) / 2), ("random", 0.5))
+        for m, v in (("trained", (low + high) / 2), ("random", 0.5))
     ]
-    test = {"readout": "few_shot", "lds": "off", "metric": "accuracy", "method": "mdjpt", "control": "random"}
+    test = {"readout": "few_shot", "lds": "off", "metric": "accuracy", "method": "trained", "control": "random"}
     found = {"difference": difference, "effect": 1.0, "p_permutation": 0.001, "permutation_holm": holm}
     tests = pd.DataFrame([test | found])
     return TargetInputs("t", pd.DataFrame(rows), tests=tests)
@@ -122,7 +122,7 @@ def test_words_and_numbers() -> None:
     assert percent(0.12345) == "12.3" and percent(math.nan) == "–" and interval(0.1, 0.2) == "[10.0, 20.0]"
     assert number(-0.5) == "−0.50" and p_value(0.0001) == "< 0.001" and p_value(0.0421) == "0.042"
     assert readout_name("few_shot_stimuli") == "few-shot, held-out stimuli" and readout_name("odd_one") == "odd one"
-    assert ordered(["z", "de", "mdjpt"], METHODS) == ["mdjpt", "de", "z"]
+    assert ordered(["z", "de", "trained"], METHODS) == ["trained", "de", "z"]
     in_order = ["few_shot", "few_shot_stimuli", "zero_shot"]
     assert ordered(reversed(in_order), READOUTS) == in_order
     assert plain("a\x00b\n c" + "x" * 99, 10) == "a b cxxxx…"

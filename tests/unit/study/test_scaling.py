@@ -41,7 +41,7 @@ def test_arranged_from_the_ledgers_table():
     control["score"] += np.where(control["cell"] == "x", 0.1, -0.1)
     plain = data.assign(sources=data["sources"].map(lambda cell: " ".join(sorted(cell))))
     mixed = pd.concat([plain, control.assign(sources="a b")])
-    trained, untrained = (one_score(mixed, "accuracy", "few_shot", "off", method) for method in ("mdjpt", "random"))
+    trained, untrained = (one_score(mixed, "accuracy", "few_shot", "off", method) for method in ("trained", "random"))
     found = subsets_of(trained, control=untrained)
     assert found.has_empty and found.corpora == ["a", "b", "c"] and not found.lacking()
     assert found.cells["target-0"] == (EMPTY, *subsets(ABC))

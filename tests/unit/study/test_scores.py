@@ -40,7 +40,7 @@ def test_rows_of_one_score():
     assert one_score(ledger, "accuracy", "few_shot", "off")["score"].equals(data["score"])
     with pytest.raises(BadInput, match="metric: found accuracy, auroc, expected macro_f1"):
         one_score(mixed, "macro_f1", "few_shot", "off")
-    with pytest.raises(BadInput, match="method: found mdjpt, expected random"):
+    with pytest.raises(BadInput, match="method: found trained, expected random"):
         one_score(mixed, "auroc", "few_shot", "off", method="random")
     with pytest.raises(BadInput, match=r"columns: .* expected lds"):
         one_score(mixed.drop(columns="lds"), "auroc", "few_shot", "off")

@@ -26,6 +26,7 @@ from mdjpt_platform.report.wording import (
     p_value,
     percent,
     readout_name,
+    score,
 )
 from mdjpt_platform.study.interval import ALPHA, Estimate
 from mdjpt_platform.study.scores import named
@@ -158,5 +159,6 @@ def other_scores(table: pd.DataFrame, column: str) -> Table:
             for lds in ordered(part["lds"], LDS):
                 values = [float(means.get((metric, readout, lds, level), math.nan)) for level in levels[:MOST_LEVELS]]
                 if any(map(math.isfinite, values)):
-                    found.append([metric_name(metric), readout_name(readout), lds_name(lds), *map(percent, values)])
+                    shown = [score(value, metric) for value in values]
+                    found.append([metric_name(metric), readout_name(readout), lds_name(lds), *shown])
     return Table(["score", "read-out", "smoothing", *names], found)
