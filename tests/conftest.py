@@ -99,7 +99,11 @@ def affect(corpus: str, subject: int, stimulus: int) -> dict[str, float | None]:
 
 
 def write_tiny(
-    store: Path, config: Config, label: Callable[[int, int], str | None] = label, names: Sequence[str] = tuple(CAPS)
+    store: Path,
+    config: Config,
+    label: Callable[[int, int], str | None] = label,
+    names: Sequence[str] = tuple(CAPS),
+    affect: Callable[[str, int, int], dict[str, float | None]] = affect,
 ) -> None:
     from mdjpt_platform.preprocess.recipe import resolve
     from mdjpt_platform.store import TrialRow, write_store

@@ -7,7 +7,7 @@ window, and returns an object with `embedding` [B, E] and, with `latent`, `laten
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +16,10 @@ from torch import nn
 
 from mdjpt_model import flops
 from mdjpt_model.emod import flops as emod_flops
+from mdjpt_model.emod.channels import electrode_rows
 from mdjpt_model.emod.model import Emod
 from mdjpt_model.model import MdJPT
+from mdjpt_model.montage import projection
 from mdjpt_platform.config import Model, RunConfig
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.library import flops as library
@@ -35,15 +37,33 @@ class Family:
     """Features are normalised by the subject-session of a window."""
     latent: bool
     """There is a latent that covariances can be aligned on."""
+    place: Callable[[Sequence[str]], object]
+    """Finds the channels of a cap. Raises ValueError: one that the model has no place for."""
     flops: Callable[[Any, int, int], float]
     """(spec, samples, channels) -> FLOPs of one window's forward pass."""
 
 
 FAMILIES: dict[str, Family] = {
-    "mdjpt": Family(MdJPT, by_group=True, latent=True, flops=flops.forward_flops),
-    "emod": Family(Emod, by_group=False, latent=False, flops=emod_flops.forward_flops),
-    "library": Family(LibraryModel, by_group=False, latent=False, flops=library.forward_flops),
+    "mdjpt": Family(MdJPT, by_group=True, latent=True, place=projection, flops=flops.forward_flops),
+    "emod": Family(Emod, by_group=False, latent=False, place=electrode_rows, flops=emod_flops.forward_flops),
+    "library": Family(LibraryModel, by_group=False, latent=False, place=projection, flops=library.forward_flops),
 }
+
+
+def refuse_corpus(spec: Model, name: str, channels: Sequence[str], samples: int, rate: float) -> None:
+    """Raises BadInput: the model has no place for a channel of the corpus, or cannot take such windows."""
+    try:
+        FAMILIES[spec.family].place(channels)
+    except ValueError as error:
+        raise BadInput(
+            f"store of {name}", "channels", error, f"electrodes that model.family {spec.family} knows"
+        ) from None
+    try:
+        spec.check_window(samples, rate)
+    except ValueError as error:
+        raise BadInput(
+            "configuration", "window.seconds", f"{samples} samples at {rate:g} Hz of {name}", error
+        ) from None
 
 
 def bare(spec: Model) -> Model:

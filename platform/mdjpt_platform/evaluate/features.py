@@ -24,7 +24,7 @@ from mdjpt_platform.errors import BadInput
 from mdjpt_platform.evaluate.layers import LayerStatistics, Running, by, gather
 from mdjpt_platform.evaluate.progress import progress_bar
 from mdjpt_platform.evaluate.windows import Array, Rows, WindowStore, corpus_name, cut, groups, require_finite
-from mdjpt_platform.families import FAMILIES
+from mdjpt_platform.families import FAMILIES, refuse_corpus
 
 Group = tuple[str, int]
 CACHE_BYTES = 2 << 30
@@ -106,6 +106,7 @@ def _encoded(
     """(positions, features) batch by batch."""
     stages: Any = model
     if not by_group(model):
+        refuse_corpus(stages.spec, corpus_name(store), store.channels, int(table["samples"].iloc[0]), store.rate)
         device = next(model.parameters()).device
         for begin in range(0, len(table), config.batch):
             at = np.arange(begin, min(begin + config.batch, len(table)))

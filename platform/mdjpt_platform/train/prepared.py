@@ -14,7 +14,7 @@ from mdjpt_platform.data.pairs import Pair, PairPlan, pairs
 from mdjpt_platform.data.plan import Plan
 from mdjpt_platform.data.regions import RegionPlan, regions
 from mdjpt_platform.errors import BadInput
-from mdjpt_platform.families import new_model
+from mdjpt_platform.families import new_model, refuse_corpus
 from mdjpt_platform.objects import at, is_uri
 from mdjpt_platform.preprocess.recipe import resolve
 from mdjpt_platform.store import Store, open_store, store_folder
@@ -66,30 +66,21 @@ def open_stores(config: Config, names: tuple[str, ...], *, verify: bool, staged:
 def prepare_plan(run: RunConfig, stores: dict[str, Store]) -> Prepared:
     """The plan over open stores.
 
-    Raises BadInput: a model that cannot be built, a window that does not fit the model or a trial, no pairs, labels
-    that a supervised contrast cannot go by, no coordinates where the run needs them.
+    Raises BadInput: a model that cannot be built, channels or a window that do not fit the model, trials shorter
+    than the window, no pairs, labels that a supervised contrast cannot go by, no coordinates where the run needs them.
     """
     with torch.device("meta"):
         new_model(run)
     length, hop = {}, {}
     for name, store in stores.items():
         length[name], hop[name] = samples(run.window, store.rate)
-        refuse_window(run, name, length[name], store.rate)
+        refuse_corpus(run.model, name, store.channels, length[name], store.rate)
         if run.contrast.kind == "supervised":
             _require_labels(store)
         if run.affect.weight > 0 and not np.isfinite(store.affect).all(1).any():
             raise BadInput(f"store of {name}", "valence, arousal", "no trial with coordinates",
                            "ratings, or labels with coordinates: affect.weight is not 0")  # fmt: skip
     return Prepared(stores, length, PLANS[run.plan.kind](run, stores, length, hop))
-
-
-def refuse_window(run: RunConfig, name: str, length: int, rate: float) -> None:
-    """Raises BadInput: the model cannot take windows of `length` samples of corpus `name` at `rate`."""
-    try:
-        run.model.check_window(length, rate)
-    except ValueError as error:
-        found = f"{length} samples at {rate:g} Hz of {name}"
-        raise BadInput("configuration", "window.seconds", found, error) from None
 
 
 def pair_plan(run: RunConfig, stores: dict[str, Store], length: dict[str, int], hop: dict[str, int]) -> PairPlan:
