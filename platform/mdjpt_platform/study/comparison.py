@@ -65,6 +65,8 @@ class Comparison:
     def sentence(self) -> str:
         """The result in plain words."""
         d, pair = self.difference, f"{self.arm} and {self.base}"
+        if d.value == d.low == d.high == 0:
+            return f"{pair} have the same score in every subject and seed: what they differ in has no effect here."
         basis = f"{points(d.value)} points, {d.interval()}, {d.basis()}"
         if not np.isfinite(self.p_holm):
             return f"{pair} were not tested (fewer than {MIN_SUBJECTS} subjects in every target): {basis}."

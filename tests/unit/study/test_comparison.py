@@ -106,6 +106,13 @@ def test_a_family_from_its_table():
     assert again == found
 
 
+def test_an_arm_without_effect_is_called_so():
+    data = study({"base": 0.6})
+    twice = pd.concat([data, data.assign(arm="idle")])
+    (one,) = compare(twice, "arm", "base", family="x").comparisons
+    assert one.sentence().startswith("idle and base have the same score in every subject and seed")
+
+
 def test_same_seed_same_numbers():
     data = study({"base": 0.6, "arm": 0.62})
     first, second, third = (compare(data, "arm", "base", family="x", seed=seed) for seed in (1, 1, 2))
