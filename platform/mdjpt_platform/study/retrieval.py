@@ -1,7 +1,8 @@
 """How well two subjects that were not trained on find each other's window of the same moment: a source-side score.
 
 The batches are those that pre-training would draw of these subjects, the same for every trial and epoch. Chance is one
-over the stimuli that a pair shares. Groups are the pair's sides, as in training.
+over the stimuli that a pair shares. Groups are the pair's sides, as in training; they are pairs whatever plan the run
+itself draws by.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
+from torch import nn
 
-from mdjpt_model.model import MdJPT
-from mdjpt_platform.config import RunConfig
+from mdjpt_platform.config import PlanConfig, RunConfig
 from mdjpt_platform.data.episode import assemble
+from mdjpt_platform.evaluate.features import by_group
 from mdjpt_platform.store import Store
 from mdjpt_platform.train.prepared import prepare_plan
 
@@ -22,15 +24,16 @@ NAME = "held_out/retrieval"
 
 def retrieval(
     run: RunConfig, only: Mapping[str, tuple[str, ...]], stores: dict[str, Store], seed: int
-) -> Callable[[MdJPT], dict[str, float]]:
+) -> Callable[[nn.Module], dict[str, float]]:
     """A function of the model; `only`: subjects of every source to look at. Raises BadInput: they form no pair."""
     contrast = run.contrast.model_copy(update={"positives": "aligned"})
     train = run.train.model_copy(update={"episodes": 1})
-    fixed = run.model_copy(update={"only": dict(only), "seed": seed, "contrast": contrast, "train": train})
+    fixed = run.model_copy(update={"only": dict(only), "seed": seed, "contrast": contrast, "train": train,
+                                   "plan": PlanConfig()})  # fmt: skip
     prepared = prepare_plan(fixed, stores)
     episodes = [assemble(row, prepared.stores, prepared.length) for row in prepared.plan.rows(0, EPISODES)]
 
-    def measured(model: MdJPT) -> dict[str, float]:
+    def measured(model: nn.Module) -> dict[str, float]:
         training, device = model.training, next(model.parameters()).device
         model.eval()
         scores: dict[str, list[float]] = {name: [] for name in prepared.stores}
@@ -46,11 +49,11 @@ def retrieval(
     return measured
 
 
-def _found(model: MdJPT, windows: torch.Tensor, channels: tuple[str, ...]) -> float:
+def _found(model: nn.Module, windows: torch.Tensor, channels: tuple[str, ...]) -> float:
     """Share of windows [2V, C, T] whose nearest one of the other side is their partner, both ways."""
     half = len(windows) // 2
-    embedding = model(windows, channels, torch.arange(len(windows)) // half).embedding
-    assert embedding is not None
+    groups = (torch.arange(len(windows)) // half,) if by_group(model) else ()
+    embedding = model(windows, channels, *groups).embedding
     similarity = embedding[:half].float() @ embedding[half:].float().T
     partner = torch.arange(half, device=windows.device)
     hits = torch.cat([similarity.argmax(1) == partner, similarity.argmax(0) == partner])

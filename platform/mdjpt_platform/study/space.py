@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 METRICS = {"retrieval": "max", "loss": "min"}
-OPEN = ("alignment", "contrast", "model", "optim")
+OPEN = ("affect", "alignment", "contrast", "model", "optim")
 """What a search may change: not the data, the windows or the amount of training, which decide what a value means."""
 
 

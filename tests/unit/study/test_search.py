@@ -138,6 +138,15 @@ def test_measuring_changes_no_weight_and_is_logged(tmp_path: Path, tiny_store: P
     assert losses[0] == pytest.approx((records[0]["loss/total"] + records[1]["loss/total"]) / 2)
 
 
+def test_retrieval_looks_at_pairs_whatever_the_run_draws_by(tmp_path: Path, tiny_store: Path) -> None:
+    tree = {**tiny_tree(tiny_store, tmp_path), "contrast": {"weight": 0}, "alignment": {"weight": 0}}
+    small = {"family": "emod", "width": 8, "heads": 2, "depth": 1, "feedforward": 8, "hidden": 8, "embedding": 8}
+    run = parse({**tree, "model": small, "affect": {"weight": 1}, "plan": {"kind": "regions"}}).run
+    stores = open_stores(parse(tree), run.sources, verify=False)
+    found = retrieval(run, {"one": ("00", "01"), "two": ("00", "03")}, stores, 0)(new_model(run))
+    assert set(found) == {NAME, f"{NAME}.one", f"{NAME}.two"} and all(0 <= value <= 1 for value in found.values())
+
+
 def test_retrieval_is_one_where_partners_are_equal_and_chance_where_they_are_noise(
     tmp_path: Path, tiny_store: Path
 ) -> None:
@@ -157,9 +166,9 @@ def test_retrieval_is_one_where_partners_are_equal_and_chance_where_they_are_noi
             unit = torch.eye(half, 64).repeat(2, 1) + self.noise * torch.randn(2 * half, 64)
             return type("Output", (), {"embedding": torch.nn.functional.normalize(unit, dim=1)})
 
-    assert measure(Oracle(0.0)) == {NAME: 1.0, f"{NAME}.one": 1.0}  # type: ignore[arg-type]
+    assert measure(Oracle(0.0)) == {NAME: 1.0, f"{NAME}.one": 1.0}
     torch.manual_seed(0)
-    values = [measure(Oracle(1e6))[NAME] for _ in range(10)]  # type: ignore[arg-type]
+    values = [measure(Oracle(1e6))[NAME] for _ in range(10)]
     assert sum(values) / 10 == pytest.approx(1 / 4, abs=0.06), f"four stimuli, {EPISODES} episodes"
     model.train()
     measure(model)
