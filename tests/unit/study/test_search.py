@@ -55,7 +55,7 @@ def opened(*arguments: Any, **tree: Any) -> Search:
         ({"search": {"fields": FIELDS, "metric": "loss"}}, "'loss' itself changes with contrast.temperature"),
         (
             {"search": {"fields": {"sources": {"values": ["one"]}}}},
-            "changes fields of alignment, contrast, model, optim",
+            "changes fields of affect, alignment, contrast, model, optim",
         ),
         ({"search": {"fields": {"train.steps": {"low": 1, "high": 9}}}}, "'train.steps': a search changes fields of"),
         ({"search": {"fields": {"optim.lr": {"low": 1, "high": 0.1}}}}, "low below high"),
