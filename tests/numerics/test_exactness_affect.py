@@ -50,7 +50,7 @@ def test_workers_change_nothing(tiny: Config, tmp_path: Path, name: str) -> None
     one = gradients(config, Context())
     again = gradients(config, Context())
     assert again[0] == one[0] and all(torch.equal(again[2][key], value) for key, value in one[2].items())
-    for world in (2, 4):
+    for world in (2, 4) if name in ("emod", "released emod") else (2,):
         total, _, found = spread(config, world, tmp_path)
         worst = largest_difference(found, one[2])
         print(f"{name} W={world}: loss {abs(total - one[0]) / one[0]:.2e}, gradients {worst:.2e}")
