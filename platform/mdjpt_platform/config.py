@@ -200,8 +200,10 @@ class TrainConfig(Frozen):
 
 
 class ProbeConfig(Frozen):
-    """The few-shot MLP read-out (SYSTEMS 1.9)."""
+    """The classifier of the few-shot read-outs: the published MLP (SYSTEMS 1.9), or a linear one."""
 
+    kind: Literal["mlp", "logistic", "svm"] = Field("mlp", description="the fields below but `strength` are the MLP's")
+    strength: float = Field(1.0, gt=0, description="logistic, svm: inverse penalty (C) on standardised features")
     hidden: tuple[int, ...] = Field((128, 64), description="widths of the hidden layers")
     dropout: float = Field(0.1, ge=0, lt=1, description="after each hidden layer")
     lr: float = Field(5e-4, gt=0, description="Adam learning rate")
@@ -248,7 +250,7 @@ class EvaluateConfig(Frozen):
     )
     decay: float = Field(0.99, gt=0, lt=1, description="decay of the prior in the running normalisation")
     folds: int = Field(4, ge=2, description="disjoint folds of subjects for the few-shot read-out")
-    probe: ProbeConfig = Field(ProbeConfig(), description="few-shot MLP")
+    probe: ProbeConfig = Field(ProbeConfig(), description="few-shot classifier")
     fine_tune: FineTuneConfig = Field(FineTuneConfig(), description="end-to-end training on the few-shot folds")
     stimulus_folds: int = Field(3, ge=0, description="folds of held-out stimuli beside held-out subjects; 0: off")
     exclude: Literal["subject", "trial"] = Field(
@@ -257,6 +259,12 @@ class EvaluateConfig(Frozen):
     bootstrap: int = Field(2000, ge=100, description="resamples of subjects for the intervals")
     batch: int = Field(64, ge=2, description="windows through the encoder at a time")
     seed: int = Field(19260817, description="folds, probes, bootstrap")
+
+    @model_validator(mode="after")
+    def _published_probe(self) -> EvaluateConfig:
+        if self.protocol == "published" and self.probe.kind != "mlp":
+            raise ValueError(f"probe.kind: {self.probe.kind}, but protocol published reads out with an mlp")
+        return self
 
 
 class RunConfig(Frozen):

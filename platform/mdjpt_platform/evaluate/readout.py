@@ -10,6 +10,7 @@ import pandas as pd
 
 from mdjpt_platform.config import EvaluateConfig
 from mdjpt_platform.evaluate.layers import mean_statistics
+from mdjpt_platform.evaluate.linear import LINEAR, linear_scores
 from mdjpt_platform.evaluate.probe import class_similarity, fit_probe
 from mdjpt_platform.evaluate.protocols import (
     Split,
@@ -184,6 +185,8 @@ def _regression(x: Array, task: Task, fold: int, train: Rows, test: Rows) -> Pre
 
 
 def _probe(x: Array, task: Task, config: EvaluateConfig, train: Rows, test: Rows, seed: tuple[int, int]) -> Array:
+    if config.probe.kind in LINEAR:
+        return linear_scores(x[train], task.codes[train], x[test], len(task.labels), config.probe)
     chosen_on = (x[test], task.codes[test]) if config.protocol == "published" else None
     fitted = fit_probe(
         x[train], task.codes[train], len(task.labels), config.probe, (config.seed, *seed), select_on=chosen_on

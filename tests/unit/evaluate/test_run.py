@@ -323,3 +323,12 @@ def test_bar_appears_only_for_long_work(monkeypatch, patience, show, drawn):
     assert len(started) == drawn
     if drawn:
         assert started[0].tasks[0].completed == 3
+
+
+@pytest.mark.parametrize("kind", ["logistic", "svm"])
+def test_linear_classifiers_read_out_what_the_mlp_does(toy, run_of, kind):
+    run = run_of(readouts=("few_shot", "loso"), probe=ProbeConfig(kind=kind))
+    found = evaluate_target({"de": None}, toy(), run, "toy").scores
+    assert {"few_shot", "loso"} == set(found["readout"])
+    accuracy = found[(found["metric"] == "accuracy") & (found["lds"] == "off")].set_index("readout")["value"]
+    assert accuracy["loso"] > 0.6, "the toy's classes differ in their band powers"
