@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import shutil
 import subprocess
@@ -20,7 +21,9 @@ from packaging.version import Version
 from pydantic import BaseModel
 
 from mdjpt_model import spec as specification
+from mdjpt_model.emod import spec as emod_specification
 from mdjpt_platform import config as configuration
+from mdjpt_platform.library import spec as library_specification
 from mdjpt_platform.runfile import load
 from mdjpt_platform.study.grid import expand
 from mdjpt_platform.study.spec import load_study
@@ -199,7 +202,12 @@ NODES: list[type] = [
         for c in vars(configuration).values()
         if isinstance(c, type) and issubclass(c, BaseModel) and c is not BaseModel
     ),
-    *(c for c in vars(specification).values() if isinstance(c, type) and is_dataclass(c)),
+    *(
+        c
+        for module in (specification, emod_specification, library_specification)
+        for c in vars(module).values()
+        if isinstance(c, type) and is_dataclass(c)
+    ),
 ]
 
 
@@ -207,7 +215,7 @@ def described_fields(node: type) -> dict[str, bool]:
     """Field name -> whether it says what it is: a pydantic description, or a docstring below a dataclass field."""
     if issubclass(node, BaseModel):
         return {name: bool(field.description) for name, field in node.model_fields.items()}
-    source = Path(specification.__file__).resolve()
+    source = Path(inspect.getfile(node)).resolve()
     (body,) = (n.body for n in parsed(source).body if isinstance(n, ast.ClassDef) and n.name == node.__name__)
     found = {}
     for line, following in zip(body, [*body[1:], None], strict=True):
@@ -237,7 +245,10 @@ def test_every_setting_is_described_and_used(node: type) -> None:
 
 
 def test_the_tree_has_its_nodes() -> None:
-    assert {"RunConfig", "ExecConfig", "ProbeConfig", "Switches", "ModelSpec"} <= {node.__name__ for node in NODES}
+    expected = {"RunConfig", "ExecConfig", "ProbeConfig", "Switches", "ModelSpec", "EmodSwitches", *(
+        spec.__name__ for spec in configuration.SPECS.values()
+    )}  # fmt: skip
+    assert expected <= {node.__name__ for node in NODES}
     assert set(described_fields(specification.Switches)) == {*specification.Switches.__dataclass_fields__} - {
         "__pydantic_config__"
     }

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 EXPERIMENT = "load"
 WRITERS, STEPS, EPOCH = 24, 200, 20
 NAMES = ("loss/total", "loss/alignment", "loss/contrast.a", "loss/contrast.b", "time/step")
-OUTAGE = 30.0
+OUTAGE = 60.0
 
 
 @pytest.fixture
