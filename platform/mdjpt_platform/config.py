@@ -172,10 +172,11 @@ class AlignmentConfig(Frozen):
     """Cross-dataset alignment (CDA)."""
 
     weight: float = Field(0.01, ge=0, description="factor of the covariance term; 0 switches it off")
-    form: Literal["slots", "moments", "corpus", "coral", "mmd"] = Field(
+    form: Literal["slots", "moments", "corpus", "coral", "mmd", "adversarial"] = Field(
         "slots",
         description="Frobenius norms between subjects | squared norms between subjects | norms between corpora | "
-        "instead of CDA: Deep CORAL between corpora | kernel two-sample distance (MMD) between corpora",
+        "instead of CDA: Deep CORAL between corpora | kernel two-sample distance (MMD) between corpora | an adversary "
+        "that tells corpora apart (DANN)",
     )
 
 

@@ -35,6 +35,7 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "emod on pairs": {"model": {**SMALL, "dropout": 0.1}, "alignment": OFF, "affect": {"weight": 0.7}},
     "emod by contrast alone": {"model": SMALL, "alignment": OFF},
+    "mdjpt with an adversary": {"alignment": {"weight": 0.5, "form": "adversarial"}, "affect": {"weight": 0.3}},
     "mdjpt with all three": {"affect": {"weight": 0.7, "reach": 0.6}},
 }
 

@@ -39,7 +39,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CONTRAST, CHANCE = "loss/contrast.", "chance/contrast."
-JOINT = {"loss/alignment": "Alignment loss", "loss/affect": "Valence-arousal contrast", "loss/total": "Total loss"}
+JOINT = {
+    "loss/alignment": "Alignment loss",
+    "loss/adversary": "Loss of the adversary",
+    "loss/affect": "Valence-arousal contrast",
+    "loss/total": "Total loss",
+}
 BINS = 100
 """Points a loss curve is reduced to."""
 

@@ -71,9 +71,11 @@ def train(
     """
     per_process = share(run, context.world)
     model = new_model(run).to(context.device)
-    optimiser = OPTIMISERS[run.optim.kind](model.parameters(), lr=run.optim.lr, weight_decay=run.optim.weight_decay)
-    start = load_checkpoint(folder / CHECKPOINTS, model, optimiser, run.model)
-    stepper = Stepper(context.wrap(EpisodeTerms(model, run, prepared.channels, prepared.plan.windows)), run, context)
+    terms = EpisodeTerms(model, run, prepared.channels, prepared.plan.windows)
+    learned = terms.learned
+    optimiser = OPTIMISERS[run.optim.kind](learned.parameters(), lr=run.optim.lr, weight_decay=run.optim.weight_decay)
+    start = load_checkpoint(folder / CHECKPOINTS, learned, optimiser, run.model)
+    stepper = Stepper(context.wrap(terms), run, context)
     total = run.train.epochs * run.train.steps
     episodes = prefetch(rows(start), prepared.stores, prepared.length, prepared.plan.windows, held=per_process)
     log = open_log(start)
@@ -88,7 +90,7 @@ def train(
             losses = stepper.backward(mine)
             _refuse_non_finite(losses, step, mine)
             if run.optim.clip is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), run.optim.clip)
+                nn.utils.clip_grad_norm_(learned.parameters(), run.optim.clip)
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(run, step)
             optimiser.step()
@@ -98,7 +100,7 @@ def train(
             epoch_values.append(values)
             if ends:
                 if context.rank == 0:
-                    save_checkpoint(folder / CHECKPOINTS, step + 1, model, optimiser, run.model, keep)
+                    save_checkpoint(folder / CHECKPOINTS, step + 1, learned, optimiser, run.model, keep)
                 context.report(epoch, _mean(epoch_values))
                 epoch_values = []
         digest = save_model(folder, model, run.model) if context.rank == 0 else ""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from mdjpt_model.adversary import Adversary
 from mdjpt_model.affect import soft_affect_contrast
 from mdjpt_model.emod.augment import augment
 from mdjpt_model.losses import CONTRASTS, FORMS, Slots, centroids
@@ -30,6 +31,9 @@ from mdjpt_platform.data.episode import Episode
 from mdjpt_platform.data.plan import Row
 from mdjpt_platform.families import FAMILIES
 from mdjpt_platform.train.context import Context
+
+ADVERSARIAL = "adversarial"
+"""The form of alignment that is no statistic of the step but an opponent (mdjpt_model/adversary.py)."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Terms:
     """[2 x corpora, F, S, S] centroids, corpus by corpus; [0] without alignment."""
     embedding: Tensor
     """[B, E] windows of all corpora, each corpus at its own place, zeros where it has fewer; [0] without affect."""
+    adversary: Tensor
+    """Loss of the adversary; [0] without one."""
 
 
 class EpisodeTerms(nn.Module):
@@ -57,14 +63,16 @@ class EpisodeTerms(nn.Module):
         self.model, self.run, self.channels, self.windows = model, run, channels, windows
         self.family = FAMILIES[run.model.family]
         paired = run.plan.kind == "pairs"
+        adverse = paired and self.family.latent and run.alignment.form == ADVERSARIAL
+        self.adversary = self._adversary() if adverse else None
         self.contrasts = paired or run.contrast.kind == "supervised"
-        self.aligns = paired and self.family.latent
+        self.aligns = paired and self.family.latent and not adverse
         self.feels = run.affect.weight > 0
         self.random = bool(run.augment) or getattr(run.model, "dropout", 0) > 0
 
     def forward(self, episode: Episode) -> Terms:
         """Windows of every corpus through the encoder and to what the losses need."""
-        contrast, gamma, embedding = [], [], []
+        contrast, gamma, embedding, latents = [], [], [], []
         with self._dice(episode.row, next(self.model.parameters()).device):
             for name, windows in episode.windows.items():
                 out = self._encoded(name, windows)
@@ -75,6 +83,8 @@ class EpisodeTerms(nn.Module):
                     spec: Any = self.run.model
                     chosen = spec.chosen
                     gamma.append(centroids(out.latent, 2, chosen.covariance, chosen.covariance_diagonal))
+                if self.adversary is not None:
+                    latents.append(out.latent)
                 if self.feels:
                     wide = out.embedding.to(torch.promote_types(out.embedding.dtype, torch.float32))
                     embedding.append(nn.functional.pad(wide, (0, 0, 0, self.windows[name] - len(windows))))
@@ -83,7 +93,20 @@ class EpisodeTerms(nn.Module):
             torch.stack(contrast) if contrast else nothing,
             torch.cat(gamma) if gamma else nothing,
             torch.cat(embedding) if embedding else nothing,
+            nothing if self.adversary is None else self.adversary(latents),
         )
+
+    def _adversary(self) -> Adversary:
+        """Its initial weights are a function of the run's seed alone."""
+        spec: Any = self.run.model
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.run.seed)
+            return Adversary(spec.features, spec.spatial, len(self.channels)).to(next(self.model.parameters()).device)
+
+    @property
+    def learned(self) -> nn.Module:
+        """All that has weights to learn, and to keep in checkpoints."""
+        return self.model if self.adversary is None else self
 
     def _encoded(self, name: str, windows: Tensor) -> Any:
         if self.run.augment:
@@ -118,7 +141,7 @@ class Losses:
 
     total: float
     joint: dict[str, float] = field(default_factory=dict)
-    """`alignment`, `affect`: those that the run has."""
+    """`alignment`, `affect`, `adversary`: those that the run has."""
     contrast: dict[str, float] = field(default_factory=dict)
     """By corpus."""
 
@@ -142,13 +165,13 @@ class Stepper:
         """Accumulate the gradients of the whole step. `episodes` are this process' share, by slot."""
         if len(episodes) == 1:
             terms: Terms = self.module(episodes[0])
-            joint, contrast = self._joint(episodes, [terms])
-            (self._contrast(terms.contrast) + self._weighed(joint)).backward()
+            joint, logged = self._joint(episodes, [terms])
+            (self._own(terms) + self._weighed(joint)).backward()
         else:
             with torch.no_grad():
                 ahead = [self.bare(episode) for episode in episodes]
-            leaves = [Terms(t.contrast, t.gamma.requires_grad_(), t.embedding.requires_grad_()) for t in ahead]
-            joint, contrast = self._joint(episodes, leaves)
+            leaves = [replace(t, gamma=t.gamma.requires_grad_(), embedding=t.embedding.requires_grad_()) for t in ahead]
+            joint, logged = self._joint(episodes, leaves)
             inputs = [part for one in leaves for part in (one.gamma, one.embedding)]
             slopes = tuple(torch.zeros_like(part) for part in inputs)
             if joint:
@@ -160,24 +183,31 @@ class Stepper:
                     terms = self.module(episode)
                     surrogate = (slopes[2 * number] * terms.gamma).sum()
                     surrogate = surrogate + (slopes[2 * number + 1] * terms.embedding).sum()
-                    (self._contrast(terms.contrast) / len(episodes) + surrogate).backward()
-        total = self._contrast(contrast).item() + self._weighed(joint).item()
-        by_corpus = dict(zip(self.bare.channels, contrast.tolist(), strict=True)) if self.bare.contrasts else {}
-        return Losses(total, {name: loss.item() for name, loss in joint.items()}, by_corpus)
+                    (self._own(terms) / len(episodes) + surrogate).backward()
+        total = self._own(logged).item() + self._weighed(joint).item()
+        by_corpus = dict(zip(self.bare.channels, logged.contrast.tolist(), strict=True)) if self.bare.contrasts else {}
+        shared = {name: loss.item() for name, loss in joint.items()}
+        if self.bare.adversary is not None:
+            shared["adversary"] = logged.adversary.sum().item()
+        return Losses(total, shared, by_corpus)
 
-    def _contrast(self, by_corpus: Tensor) -> Tensor:
-        joined = by_corpus.mean() if self.run.contrast.over_corpora == "mean" and len(by_corpus) else by_corpus.sum()
-        return self.run.contrast.weight * joined
+    def _own(self, terms: Terms) -> Tensor:
+        """Losses that an episode has by itself."""
+        contrast = terms.contrast
+        mean = self.run.contrast.over_corpora == "mean" and len(contrast) > 0
+        joined = contrast.mean() if mean else contrast.sum()
+        return self.run.contrast.weight * joined + self.run.alignment.weight * terms.adversary.sum()
 
     def _weighed(self, joint: Mapping[str, Tensor]) -> Tensor:
         weights = {"alignment": self.run.alignment.weight, "affect": self.run.affect.weight}
         return sum((weights[name] * loss for name, loss in joint.items()), torch.zeros((), device=self.context.device))
 
-    def _joint(self, episodes: Sequence[Episode], terms: Sequence[Terms]) -> tuple[dict[str, Tensor], Tensor]:
-        """Losses over the whole step, and the mean contrast of each corpus, in one exchange."""
-        form, slots = FORMS[self.run.alignment.form], self._slots(episodes)
+    def _joint(self, episodes: Sequence[Episode], terms: Sequence[Terms]) -> tuple[dict[str, Tensor], Terms]:
+        """Losses over the whole step, and means over its episodes of their own losses, in one exchange."""
+        form, slots = FORMS.get(self.run.alignment.form, FORMS["slots"]), self._slots(episodes)
         gamma = torch.cat([one.gamma for one in terms])
-        parts = [torch.stack([one.contrast.detach() for one in terms]).sum(0) / self.run.train.episodes]
+        own = [torch.cat([one.contrast.detach(), one.adversary.detach().flatten()]) for one in terms]
+        parts = [torch.stack(own).sum(0) / self.run.train.episodes]
         if self.bare.aligns:
             parts.append(form.pack(gamma, slots))
         if self.bare.feels:
@@ -198,7 +228,9 @@ class Stepper:
             known = affect[:, :2].where(affect[:, 2:] > 0, torch.nan)
             embedding = rest[0].view(len(affect), -1)
             found["affect"] = soft_affect_contrast(embedding, known, chosen.temperature, chosen.reach, chosen.hard)
-        return found, summed[0].detach()
+        logged = summed[0].detach()
+        cut = len(terms[0].contrast)
+        return found, replace(terms[0], contrast=logged[:cut], adversary=logged[cut:])
 
     def _slots(self, episodes: Sequence[Episode]) -> Slots:
         corpora = len(self.bare.channels)
