@@ -39,3 +39,8 @@ def soft_affect_contrast(
     similarity = (unit @ unit.T / temperature).masked_fill(itself, -math.inf)
     likelihood = functional.log_softmax(similarity, 1).masked_fill(itself, 0)
     return -((weight * likelihood).sum(1)[anchors] / total[anchors]).mean()
+
+
+def on_grid(affect: Tensor) -> Tensor:
+    """Coordinates in [-1, 1] cut to whole steps of EMOD's grid 0..8, as its released code does by int()."""
+    return ((affect + 1) * 4).floor() / 4 - 1

@@ -155,7 +155,11 @@ class AffectConfig(Frozen):
     reach: float = Field(
         1.25, gt=0, description="distance in the plane [-1, 1]^2 from which two windows no longer attract each other"
     )
+    truncate: bool = Field(False, description="cut coordinates to whole steps of EMOD's grid 0..8, as released")
     hard: bool = Field(False, description="attract equal coordinates alone (the hard V-A ablation)")
+
+
+Empty = Literal["turns", "next", "carried"]
 
 
 class PlanConfig(Frozen):
@@ -165,6 +169,11 @@ class PlanConfig(Frozen):
         "pairs",
         description="two subjects at the same moments of the same stimuli | windows spread over the valence-arousal "
         "plane, for corpora without shared stimuli too (no contrast between subjects, no alignment)",
+    )
+    empty: Empty = Field(
+        "turns",
+        description="regions: a corpus takes those that it has in turn | the next fills the place of an absent one | and "
+        "shifts all that follow in the episode, other corpora's too, as released",
     )
 
 

@@ -100,7 +100,7 @@ def region_plan(run: RunConfig, stores: dict[str, Store], length: dict[str, int]
         _refuse_absent(name, only, store)
         at = np.flatnonzero(store.index["subject"].isin(only)) if only is not None else np.arange(len(store))
         found[name] = regions(store.index, name, at, length[name], hop[name])
-    return RegionPlan(found, hop, run.seed, run.train.episodes)
+    return RegionPlan(found, hop, run.seed, run.train.episodes, run.plan.empty)
 
 
 PLANS: dict[str, Callable[[RunConfig, dict[str, Store], dict[str, int], dict[str, int]], Plan]] = {

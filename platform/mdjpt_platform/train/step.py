@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mdjpt_model.adversary import Adversary
-from mdjpt_model.affect import soft_affect_contrast
+from mdjpt_model.affect import on_grid, soft_affect_contrast
 from mdjpt_model.emod.augment import augment
 from mdjpt_model.losses import CONTRASTS, FORMS, Slots, centroids
 from mdjpt_platform.config import RunConfig
@@ -226,6 +226,7 @@ class Stepper:
             chosen = self.run.affect
             affect = rest[1].detach().view(-1, 3)
             known = affect[:, :2].where(affect[:, 2:] > 0, torch.nan)
+            known = on_grid(known) if chosen.truncate else known
             embedding = rest[0].view(len(affect), -1)
             found["affect"] = soft_affect_contrast(embedding, known, chosen.temperature, chosen.reach, chosen.hard)
         logged = summed[0].detach()

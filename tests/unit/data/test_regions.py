@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mdjpt_platform.config import Empty
 from mdjpt_platform.data.plan import Row
-from mdjpt_platform.data.regions import REGIONS, RegionPlan, regions
+from mdjpt_platform.data.regions import REGIONS, Region, RegionPlan, regions
 from mdjpt_platform.errors import BadInput
 
 LENGTH, HOP = 500, 100
@@ -101,3 +102,36 @@ def test_what_cannot_be_drawn_is_named() -> None:
         regions(table.assign(valence=np.nan), "lab", among(table), LENGTH, HOP)
     with pytest.raises(BadInput, match="lab: subject 01 session 1 trial 1: length: found 499 samples"):
         regions(table.assign(samples=[900, 499]), "lab", among(table), LENGTH, HOP)
+
+
+def filled(empty: Empty, *numbers: set[int]) -> list[list[int]]:
+    """Regions at the places of an episode, by corpus; a corpus has the regions of one set, two trials in each."""
+    found = {
+        str(n): tuple(Region(one, np.array([2 * one, 2 * one + 1]), np.array([3, 3])) for one in sorted(some))
+        for n, some in enumerate(numbers)
+    }
+    plan = RegionPlan(found, dict.fromkeys(found, HOP), 0, 1, empty)
+    return [[int(row) // 2 for row in plan.draw(name, 5).rows] for name in found]
+
+
+def test_an_absent_region_is_filled_as_the_plan_says() -> None:
+    """By hand from the published rule: the index goes on to the next region, and the shift stays."""
+    first, second = {0, 1, 2, 3, 5, 6, 7, 8}, set(range(9))
+    assert filled("next", first, second) == [[0, 1, 2, 3, 5, 5, 6, 7, 8], list(range(9))]
+    assert filled("carried", first, second) == [[0, 1, 2, 3, 5, 6, 7, 8, 0], [1, 2, 3, 4, 5, 6, 7, 8, 0]]
+    assert filled("next", {4}) == [[4] * 9]
+    assert set(filled("turns", first)[0]) == first
+
+
+@pytest.mark.parametrize("empty", ["next", "carried"])
+def test_no_trial_of_a_region_comes_twice_before_all_came_once(empty: Empty) -> None:
+    tables = {"whole": index(GRID), "three": index([(1, 1), (1, 2), (7, 7), (4, 4), (5, 3)])}
+    found = {name: regions(table, name, among(table), LENGTH, HOP) for name, table in tables.items()}
+    plan = RegionPlan(found, dict.fromkeys(found, HOP), 0, 1, empty)
+    for name, there in found.items():
+        episodes, windows = plan.size(name)
+        drawn = Counter(int(row) for number in range(episodes) for row in plan.draw(name, number).rows)
+        assert sum(drawn.values()) == episodes * windows and len(drawn) == sum(len(region.rows) for region in there)
+        for region in there:
+            counts = [drawn[int(row)] for row in region.rows]
+            assert max(counts) - min(counts) <= 1

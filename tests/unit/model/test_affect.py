@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mdjpt_model.affect import soft_affect_contrast
+from mdjpt_model.affect import on_grid, soft_affect_contrast
 from mdjpt_model.losses import supervised_contrast
 
 NAN = math.nan
@@ -112,3 +112,12 @@ def test_other_coordinates_and_reaches_are_refused() -> None:
         soft_affect_contrast(unit(4), POINTS)
     with pytest.raises(ValueError, match="reach must be positive, found 0"):
         soft_affect_contrast(unit(10), POINTS, reach=0)
+
+
+def test_coordinates_are_cut_as_published() -> None:
+    """EMOD's grid is (x + 1) * 4, and int() cuts a rating of 4.9 to 4."""
+    grid = torch.tensor([[0.0, 8.0], [4.9, 4.0], [7.999, 0.5], [math.nan, 3.0]])
+    found = (on_grid(grid / 4 - 1) + 1) * 4
+    torch.testing.assert_close(
+        found, torch.tensor([[0.0, 8.0], [4.0, 4.0], [7.0, 0.0], [math.nan, 3.0]]), equal_nan=True
+    )
