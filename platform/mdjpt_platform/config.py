@@ -172,8 +172,8 @@ class PlanConfig(Frozen):
     )
     empty: Empty = Field(
         "turns",
-        description="regions: a corpus takes those that it has in turn | the next fills the place of an absent one | and "
-        "shifts all that follow in the episode, other corpora's too, as released",
+        description="regions: a corpus takes those that it has in turn | the next fills the place of an absent one | "
+        "and shifts all that follow in the episode, other corpora's too, as released",
     )
 
 
