@@ -25,7 +25,7 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
-test-all: $(READY)
+test-all: baselines
 	$(BIN)/python -m pytest -m ''
 
 check: $(READY)
