@@ -23,14 +23,17 @@ from made_up_study import (
 from mdjpt_platform.errors import MdjptError
 from mdjpt_platform.hardware import cpu_model, hardware
 from mdjpt_platform.report.study import write_study_report
-from mdjpt_platform.report.study.design import discreet
+from mdjpt_platform.report.study.design import arms, discreet
 from mdjpt_platform.report.study.files import ESCAPES, escaped
 from mdjpt_platform.report.wording import number, p_value, percent
 from mdjpt_platform.study.comparison import compare
+from mdjpt_platform.study.grid import expand
+from mdjpt_platform.study.ledger import Ledger
 from mdjpt_platform.study.run import Study
 from mdjpt_platform.study.scaling import scaling
 from mdjpt_platform.study.scores import one_score
 from mdjpt_platform.study.shapley import shapley
+from mdjpt_platform.study.spec import load_study
 from mdjpt_platform.study.subsets import subsets_of
 
 HOSTILE = "<img src=x onerror=alert(1)>&{{ 7*7 }}%$_{\\evil}'\"~^脑"
@@ -355,3 +358,11 @@ def test_hardware_in_words(tmp_path: Path) -> None:
     assert cpu_model(tmp_path / "cpuinfo") == "Fast 3000" and cpu_model(tmp_path / "none")
     found = hardware(gpu=False)
     assert int(found["cores"]) >= 1 and found["cpu"] and "gpu" not in found
+
+
+def test_networks_without_public_weights_are_called_so() -> None:
+    runs = Path(__file__).parents[3] / "jobs" / "runs"
+    spec, base = load_study(runs / "compare_library_smoke.yaml", ["budget=steps"])
+    study = Study(spec, base, expand(spec, base), Ledger(Path("nowhere")))
+    found = dict(arms(study))
+    assert found["biot"].endswith(", architecture only") and found["mdjpt"] == "the base run"

@@ -95,11 +95,14 @@ def axes(study: Study) -> list[tuple[str, str]]:
 
 
 def arms(study: Study) -> list[tuple[str, str]]:
-    """What each arm changes."""
-    return [
-        (name, ", ".join(f"{key} = {value}" for key, value in flat_lines(private(changes))) or "the base run")
-        for name, changes in study.config.arms.items()
-    ]
+    """What each arm changes, and for networks of others which weights they began with."""
+    first = {str(cell.place["arm"]): cell.run.model for cell in reversed(study.cells)}
+    found = []
+    for name, changes in study.config.arms.items():
+        parts = [f"{key} = {value}" for key, value in flat_lines(private(changes))] or ["the base run"]
+        origin = getattr(first.get(name), "provenance", None)
+        found.append((name, ", ".join([*parts, origin] if origin else parts)))
+    return found
 
 
 def costs(study: Study) -> list[tuple[str, str]]:
