@@ -8,7 +8,7 @@ That is linear and fixed, so a cap is one matrix P [60, C] and the projection on
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import lru_cache
 from importlib import resources
 
@@ -47,6 +47,18 @@ def neighbour_ranking() -> NDArray[np.int64]:
     return np.argsort(distance, axis=1, kind="stable")
 
 
+def placed(channels: Sequence[str], known: Container[str], lacking: str) -> list[str]:
+    """Canonical names of a cap. Raises ValueError: names that are not `known` (`lacking` says so), or given twice."""
+    names = [canonical(name) for name in channels]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"{lacking}: {', '.join(unknown)}")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"channels named twice: {', '.join(twice)}")
+    return names
+
+
 def projection(
     channels: Sequence[str], neighbours: NDArray[np.int64] | None = None, count: int = 3
 ) -> NDArray[np.float32]:
@@ -58,14 +70,8 @@ def projection(
 
     Raises ValueError: unknown or duplicate names, no channels, a ranking of another shape.
     """
-    names = [canonical(name) for name in channels]
     table = electrodes()
-    unknown = [name for name in names if name not in table]
-    if unknown:
-        raise ValueError(f"channels without a 10-05 position: {', '.join(unknown)}")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"channels named twice: {', '.join(twice)}")
+    names = placed(channels, table, "channels without a 10-05 position")
     if not names:
         raise ValueError("no channels")
     if neighbours is not None and np.shape(neighbours) != (len(UNIFIED), len(UNIFIED)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mdjpt_model.montage import UNIFIED, canonical
+from mdjpt_model.montage import UNIFIED, placed
 
 BESIDE: tuple[str, ...] = tuple("AF7 AFZ AF8 F9 F10 FT9 FT10 TP9 TP10 P9 P10 IZ".split())  # noqa: SIM905
 """Sites outside the 60 that EmoEEG-MC or the common caps of 64 (10-10 and BioSemi) record."""
@@ -27,11 +27,5 @@ def electrode_rows(channels: Sequence[str], electrodes: Sequence[str] = ELECTROD
     `electrodes` names the rows of a table of another origin. Raises ValueError: names without a row, names given twice.
     """
     row = {name: number for number, name in enumerate(electrodes)}
-    names = [canonical(name) for name in channels]
-    unknown = [name for name in names if name not in row]
-    if unknown:
-        raise ValueError(f"electrodes without a row in the model's table: {', '.join(unknown)}")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"channels named twice: {', '.join(twice)}")
+    names = placed(channels, row, "electrodes without a row in the model's table")
     return [row[name] for name in names]

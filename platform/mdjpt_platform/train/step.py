@@ -204,12 +204,12 @@ class Stepper:
 
     def _joint(self, episodes: Sequence[Episode], terms: Sequence[Terms]) -> tuple[dict[str, Tensor], Terms]:
         """Losses over the whole step, and means over its episodes of their own losses, in one exchange."""
-        form, slots = FORMS.get(self.run.alignment.form, FORMS["slots"]), self._slots(episodes)
+        slots = self._slots(episodes)
         gamma = torch.cat([one.gamma for one in terms])
         own = [torch.cat([one.contrast.detach(), one.adversary.detach().flatten()]) for one in terms]
         parts = [torch.stack(own).sum(0) / self.run.train.episodes]
         if self.bare.aligns:
-            parts.append(form.pack(gamma, slots))
+            parts.append(FORMS[self.run.alignment.form].pack(gamma, slots))
         if self.bare.feels:
             at = torch.tensor([episode.row.slot for episode in episodes], device=gamma.device)
             for values in (
@@ -221,7 +221,7 @@ class Stepper:
         summed = self.context.all_reduce(torch.cat(parts)).split([len(part) for part in parts])
         found, rest = {}, list(summed[1:])
         if self.bare.aligns:
-            found["alignment"] = form.loss(rest.pop(0), slots, gamma.shape[1])
+            found["alignment"] = FORMS[self.run.alignment.form].loss(rest.pop(0), slots, gamma.shape[1])
         if self.bare.feels:
             chosen = self.run.affect
             affect = rest[1].detach().view(-1, 3)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from mdjpt_platform.config import Config
+from mdjpt_platform.config import Config, RunConfig
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.runfile import parse
 from mdjpt_platform.study.budget import Size
@@ -169,3 +170,21 @@ def test_a_study_file(tmp_path: Path) -> None:
         assert said in str(caught.value)
     with pytest.raises(BadInput, match="a readable YAML file"):
         load_study(tmp_path / "none.yaml")
+
+
+def test_equal_compute_counts_the_model_and_the_episodes() -> None:
+    """By hand: a step costs windows x FLOPs x episodes, and every cell costs what the base run's steps do."""
+
+    def sizes(run: RunConfig, name: str) -> Size:
+        return replace(SIZES[name], flops=1e6 * run.model.depth)  # type: ignore[union-attr]
+
+    arms = {"base": {}, "deeper": {"model.depth": 2 * BASE.run.model.depth}, "more": {"train.episodes": 4}}
+    found = expand(study(arms=arms, budget="compute"), BASE, sizes)
+    steps = {cell.place["arm"]: cell.run.train.steps for cell in found}
+    episodes = BASE.run.train.episodes
+    assert steps["base"] == BASE.run.train.steps
+    assert steps["deeper"] == max(1, round(steps["base"] / 2))
+    assert steps["more"] == max(1, round(steps["base"] * episodes / 4))
+
+    with pytest.raises(BadInput, match=r"budget: found compute, with model\.family mdjpt"):
+        expand(study(budget="compute"), BASE, lambda run, name: replace(SIZES[name], flops=float("nan")))
