@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -58,18 +59,31 @@ class Dynamics(nn.Module):
             )
             for dilation in spec.dilations
         )
-        self.reach = reach
+        self.dilations, self.reach = spec.dilations, reach
         self.attend = nn.Conv1d(width, width, reach, groups=width)
         self.mix = nn.Conv1d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, F, S, N] -> [B, M, N]. The attention looks back only: all its padding is on the left."""
-        x = x.flatten(1, 2)
-        x = torch.cat([scale(x) for scale in self.scales], dim=1)
+        x = self.convolve(x)
         past = (self.reach - 1, 0)
         weight = functional.relu(self.attend(functional.pad(x, past)))
         weight = functional.avg_pool1d(functional.pad(weight, past), self.reach, stride=1)
         return functional.softmax(self.mix(weight), dim=1) * functional.relu(x)
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """[B, F, S, N] -> [B, M, N]: all taps of all scales in one batched product, then shifted and added."""
+        scales = [cast(nn.Conv1d, scale) for scale in self.scales]
+        taps = [scale.weight.unflatten(0, (x.shape[1], -1)).permute(3, 0, 1, 2) for scale in scales]  # 3, F, k, S
+        product = torch.cat([tap for each in taps for tap in each], dim=1) @ x
+        parts = iter(product.unflatten(2, (3 * len(taps), -1)).unbind(2))
+        found = []
+        for dilation in self.dilations:
+            reach = min(dilation, x.shape[-1])
+            before, here, after = next(parts), next(parts), next(parts)
+            found.append(here + functional.pad(before, (reach, -reach)) + functional.pad(after, (-reach, reach)))
+        bias = torch.cat([cast(Tensor, scale.bias) for scale in scales])
+        return torch.cat([one.flatten(1, 2) for one in found], dim=1) + bias[:, None]
 
 
 class Projector(nn.Module):

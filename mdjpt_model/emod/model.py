@@ -17,6 +17,7 @@ from mdjpt_model.emod.attention import Layer
 from mdjpt_model.emod.branches import Branches
 from mdjpt_model.emod.channels import ELECTRODES, ROWS, electrode_rows
 from mdjpt_model.emod.spec import EmodSpec
+from mdjpt_model.pieces import count, in_pieces
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Emod(nn.Module):
         self.layers = nn.ModuleList(Layer(spec) for _ in range(spec.depth))
         self.pool_channels, self.pool_time = Pool(spec.width), Pool(spec.width)
         self.head = Head(spec)
+        self.stored = 1.0
+        """Share of the windows whose activations are stored for the backward pass (mdjpt_model/pieces.py)."""
 
     def rows(self, windows: Tensor, channels: Sequence[str] | Tensor) -> Tensor:
         """Rows of the electrode table, [C] or [B, C], of names or of rows themselves.
@@ -117,8 +120,13 @@ class Emod(nn.Module):
 
     def forward(self, windows: Tensor, channels: Sequence[str] | Tensor, embed: bool = True) -> EmodOutput:
         """windows [B, C, T] of one cap, at `spec.rate`; `channels` are C names, or rows of the table [C] or [B, C]."""
-        rows = self.rows(windows, channels)
-        tokens = self.tokens(windows)
-        encoded = self.encode(tokens, rows)
+        rows = self.rows(windows, channels).expand(windows.shape[:2])
+        pieces = count(len(windows), windows[0].numel() * self.spec.width, windows.device)
+        random = self.training and self.spec.dropout > 0
+        tokens, encoded = in_pieces(self._window, (windows, rows), pieces, self.stored, random)
         feature = self.pool(encoded)
         return EmodOutput(tokens, encoded, feature, self.head(feature) if embed else None)
+
+    def _window(self, windows: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = self.tokens(windows)
+        return tokens, self.encode(tokens, rows)
