@@ -5,15 +5,40 @@ Shapes: R rows (windows x channels), N patches, D hidden, F features, H heads.
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from torch import Tensor, nn
+from torch.autograd import Function
 from torch.nn import functional
 
 from mdjpt_model.encoders.patches import Along, Patches, feed_forward
 from mdjpt_model.spec import ModelSpec
 
 
+class _Phi(Function):
+    """ELU + 1. Its slope is min(y, 1), so the result alone is kept, which the products behind it keep anyway."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """x + 1 where x > 0, else exp(x)."""
+        y = functional.elu(x).add_(1)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
+        """dy / dx = 1 = min(y, 1) where x > 0, else exp(x) = y = min(y, 1)."""
+        (y,) = ctx.saved_tensors
+        return slopes[0] * y.clamp(max=1)
+
+
 class LinearAttention(nn.Module):
-    """Softmax-free attention: phi(q) (phi(k)^T v) / (phi(q) sum phi(k)), phi = ELU + 1; cost linear in N."""
+    """Softmax-free attention: phi(q) (phi(k)^T v) / (phi(q) sum phi(k)), phi = ELU + 1; cost linear in N.
+
+    Keys meet values first: at N = 99 and 16 features a head that is a sixth of the other order's products. Heads are
+    laid out one after the other once, so that everything between the linear maps runs along memory; the same steps on
+    interleaved heads, with a division by a column, take twice the time.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -23,12 +48,14 @@ class LinearAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[R, N, D] -> [R, N, D]."""
         q, k, v = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.query(x), self.key(x), self.value(x))
+            part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2).contiguous()
+            for part in (self.query, self.key, self.value)
         )
-        q, k = functional.elu(q) + 1, functional.elu(k) + 1
-        memory = k.transpose(-2, -1) @ v
+        q, k = cast(Tensor, _Phi.apply(q)), cast(Tensor, _Phi.apply(k))
+        found = q @ (k.transpose(-2, -1) @ v)
         scale = q @ k.sum(-2, keepdim=True).transpose(-2, -1) + 1e-5
-        return self.join((q @ memory / scale).transpose(1, 2).flatten(-2))
+        found = found * scale.reciprocal().expand_as(found).contiguous()
+        return self.join(found.transpose(1, 2).flatten(-2))
 
 
 class Block(nn.Module):
