@@ -4,7 +4,8 @@ ISA pulls together what two subjects' brains did at the same second of the same 
 covariances of all subjects of a step, and so do the terms of domain adaptation it is compared with. What compares
 covariances is split in two so that it stays exact over several processes:
 `pack` turns the centroids a process has into one flat tensor, the flat tensors of all processes are summed,
-`loss` reads the sum. With one process there is nothing to sum.
+`loss` reads the sum. With one process there is nothing to sum. Covariances are symmetric, so only their upper triangle
+is packed, and its entries off the diagonal count twice.
 """
 
 from __future__ import annotations
@@ -109,58 +110,91 @@ class Slots:
     total: int
     """Centroids in the step: 2 sides x corpora x episodes."""
     corpora: int
+    spatial: int
+    """S, virtual channels: rows of every matrix."""
+    variances: bool = True
+    """False where all diagonals are zero (`covariance_diagonal`): then they do not travel."""
+
+
+def _triangle(slots: Slots, device: torch.device) -> Tensor:
+    """[2, P] rows and columns of the entries that travel of a symmetric matrix."""
+    return torch.triu_indices(slots.spatial, slots.spatial, 0 if slots.variances else 1, device=device)
+
+
+def _upper(gamma: Tensor, slots: Slots) -> Tensor:
+    """[n, F, S, S] -> [n, F, P]."""
+    row, column = _triangle(slots, gamma.device)
+    return gamma.flatten(2).index_select(2, row * slots.spatial + column)
+
+
+def _count(slots: Slots, like: Tensor) -> Tensor:
+    """[P] how often each entry that travels stands in the matrix: twice, on the diagonal once."""
+    row, column = _triangle(slots, like.device)
+    return (2 - (row == column).int()).to(like)
+
+
+def _distances(upper: Tensor, slots: Slots) -> Tensor:
+    """[n, F, P] -> [F, n, n] Frobenius norms of the differences between the whole matrices."""
+    # Moved by the same constant before sqrt(2) counts the entries twice: rounded at their full size, near neighbours
+    # would lose their digits.
+    x = ((upper - upper.detach().mean(0)) * _count(slots, upper).sqrt()).transpose(0, 1)
+    # The plain difference, not |a|^2 + |b|^2 - 2ab, for the same reason. Slope 0 at distance 0.
+    return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _placed(values: Tensor, slots: Slots) -> Tensor:
+    table = values.new_zeros((slots.total, *values.shape[1:]))
+    return table.index_copy(0, slots.index.to(values.device), values).flatten()
 
 
 def _pack_slots(gamma: Tensor, slots: Slots) -> Tensor:
-    packed = gamma.new_zeros((slots.total, *gamma.shape[1:]))
-    return packed.index_copy(0, slots.index.to(gamma.device), gamma).flatten()
+    return _placed(_upper(gamma, slots), slots)
 
 
 def _loss_slots(packed: Tensor, slots: Slots, features: int) -> Tensor:
-    gamma = packed.view(slots.total, features, -1).transpose(0, 1)
-    # The plain difference, not |a|^2 + |b|^2 - 2ab, which loses every digit for near neighbours. Slope 0 at distance 0.
-    distance = torch.cdist(gamma, gamma, compute_mode="donot_use_mm_for_euclid_dist")
-    return torch.log1p(distance.sum() / 2)
+    return torch.log1p(_distances(packed.view(slots.total, features, -1), slots).sum() / 2)
 
 
 def _pack_moments(gamma: Tensor, slots: Slots) -> Tensor:
-    wide = gamma.double()
-    return torch.cat([wide.sum(0).flatten(), wide.square().sum()[None]])
+    wide = _upper(gamma, slots).double()
+    return torch.cat([wide.sum(0).flatten(), (wide.square() * _count(slots, wide)).sum()[None]])
 
 
 def _loss_moments(packed: Tensor, slots: Slots, features: int) -> Tensor:
     # sum over pairs of |a - b|^2 = n sum |a|^2 - |sum a|^2: in float64, for the difference cancels.
-    return torch.log1p(slots.total * packed[-1] - packed[:-1].square().sum())
+    square = packed[:-1].view(features, -1).square() * _count(slots, packed)
+    return torch.log1p(slots.total * packed[-1] - square.sum())
 
 
 def _pack_corpus(gamma: Tensor, slots: Slots) -> Tensor:
     member = functional.one_hot(slots.corpus, slots.corpora).to(gamma.device, gamma.dtype)
-    return torch.einsum("nm,n...->m...", member, gamma).flatten()
+    return torch.einsum("nm,n...->m...", member, _upper(gamma, slots)).flatten()
+
+
+def _corpus_means(packed: Tensor, slots: Slots, features: int) -> Tensor:
+    # Every corpus gives the same number of centroids, so counts need not travel.
+    return packed.view(slots.corpora, features, -1) / (slots.total / slots.corpora)
 
 
 def _loss_corpus(packed: Tensor, slots: Slots, features: int) -> Tensor:
-    # Every corpus gives the same number of centroids, so counts need not travel.
-    mean = packed.view(slots.corpora, features, -1) / (slots.total / slots.corpora)
-    distance = torch.cdist(mean.transpose(0, 1), mean.transpose(0, 1), compute_mode="donot_use_mm_for_euclid_dist")
-    return torch.log1p(distance.sum() / 2)
+    return torch.log1p(_distances(_corpus_means(packed, slots, features), slots).sum() / 2)
 
 
 def _loss_coral(packed: Tensor, slots: Slots, features: int) -> Tensor:
-    mean = packed.view(slots.corpora, features, -1) / (slots.total / slots.corpora)
+    mean = _corpus_means(packed, slots, features)
     one, other = torch.triu_indices(slots.corpora, slots.corpora, 1, device=packed.device)
-    square = (mean[one] - mean[other]).square().sum(-1) / (4 * mean.shape[-1])
-    return square.sum() / (features * max(1, len(one)))
+    square = ((mean[one] - mean[other]).square() * _count(slots, mean)).sum() / (4 * slots.spatial**2)
+    return square / (features * max(1, len(one)))
 
 
 def _pack_owned(gamma: Tensor, slots: Slots) -> Tensor:
     owner = functional.one_hot(slots.corpus, slots.corpora).to(gamma.device, gamma.dtype)
-    return torch.cat([_pack_slots(gamma, slots), _pack_slots(owner, slots)])
+    return torch.cat([_pack_slots(gamma, slots), _placed(owner, slots)])
 
 
 def _loss_mmd(packed: Tensor, slots: Slots, features: int) -> Tensor:
     flat, owner = packed.split([packed.numel() - slots.total * slots.corpora, slots.total * slots.corpora])
-    gamma = flat.view(slots.total, features, -1).transpose(0, 1)
-    square = torch.cdist(gamma, gamma, compute_mode="donot_use_mm_for_euclid_dist").square()
+    square = _distances(flat.view(slots.total, features, -1), slots).square()
     one, other = torch.triu_indices(slots.total, slots.total, 1, device=packed.device)
     return kernel_distance(square, owner.view(slots.total, -1), square.detach()[:, one, other].median(1).values)
 
@@ -186,7 +220,7 @@ class Form:
     """A way to compare covariances: local statistics to be summed over processes, and the loss of their sum."""
 
     pack: Callable[[Tensor, Slots], Tensor]
-    """(centroids [n, F, S, S], slots) -> flat."""
+    """(symmetric centroids [n, F, S, S], slots) -> flat. Entries below the diagonal are not read."""
     loss: Callable[[Tensor, Slots, int], Tensor]
     """(summed flat, slots, F) -> scalar."""
 
@@ -208,7 +242,11 @@ two), which is a constant to the gradient (Long et al. 2015, with one kernel).""
 
 
 def alignment(gamma: Tensor, form: str = "slots", corpus: Tensor | None = None) -> Tensor:
-    """Alignment loss of centroids [n, F, S, S] that one process holds; `corpus` [n] for forms between corpora."""
+    """Alignment loss of symmetric centroids [n, F, S, S] that one process holds.
+
+    `corpus` [n] for forms between corpora. Entries below the diagonal are not read, so they have no slope and those
+    above it have both.
+    """
     owner = torch.zeros(len(gamma), dtype=torch.long) if corpus is None else corpus
-    slots = Slots(torch.arange(len(gamma)), owner, len(gamma), int(owner.max()) + 1)
+    slots = Slots(torch.arange(len(gamma)), owner, len(gamma), int(owner.max()) + 1, gamma.shape[-1])
     return FORMS[form].loss(FORMS[form].pack(gamma, slots), slots, gamma.shape[1])

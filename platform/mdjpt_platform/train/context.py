@@ -12,10 +12,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over processes whose gradient is the sum over processes too.
+    """Sum over processes whose gradient is that of the sum over processes of what each computes from it.
 
-    Every process computes the same loss from the sum, so each one's own share of the slope comes back W times; DDP
-    then averages over W and the result is that of one process. Without the backward sum it would be 1/W of it.
+    Condition: every process computes the same scalar from the sum, by the same operations. Then the slope with respect
+    to the sum is the same everywhere, and adding it up over processes is multiplying it by W: no second collective.
+    DDP averages over W afterwards, and the result is that of one process. Without the factor it would be 1/W of it.
     """
 
     @staticmethod
@@ -27,10 +28,8 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """All-reduce the slopes."""
-        total = gradients[0].contiguous().clone()
-        distributed.all_reduce(total)
-        return total
+        """The slope of all processes together."""
+        return distributed.get_world_size() * gradients[0]
 
 
 def _ignore(epoch: int, metrics: dict[str, float]) -> None:
@@ -54,9 +53,17 @@ class Context:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     report: Callable[[int, dict[str, float]], None] = _ignore
     measure: Callable[[Any], dict[str, float]] = _nothing
+    activations: float = 4.0
+    """Gigabytes of activations to store for the backward pass (train/device.py)."""
+    compiled: bool = False
+    """Have torch compile the model's layers."""
 
     def all_reduce(self, x: Tensor) -> Tensor:
-        """Sum of x over all processes, differentiable (see _Sum)."""
+        """Sum of x over all processes.
+
+        Differentiable if all processes compute the same loss from it (see _Sum): nothing of a process' own (its rank,
+        its data) may enter between the sum and the loss, or gradients are wrong without an error.
+        """
         return x if self.world == 1 else torch.as_tensor(_Sum.apply(x))
 
     def wrap(self, module: nn.Module) -> nn.Module:

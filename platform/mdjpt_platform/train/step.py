@@ -2,7 +2,8 @@
 
 Exactness: the contrast inside an episode is a mean over episodes, which DDP's averaging keeps; the alignment compares
 all subjects of the step and the affect contrast all its windows, so what they compare is summed over processes
-(Context.all_reduce) before their losses are taken. What is random in a forward pass (dropout, augmentation) is drawn
+(Context.all_reduce) before their losses are taken: one exchange a step, whose gradient needs no second one, because
+every process takes the same losses of the same sum. What is random in a forward pass (dropout, augmentation) is drawn
 from the episode's own number, so it does not depend on the process either.
 Where a process has several episodes their graphs would not fit into memory together, so the slopes of the joint losses
 with respect to what each episode contributes are computed first without graphs, then every episode is passed again and
@@ -75,7 +76,7 @@ class EpisodeTerms(nn.Module):
         contrast, gamma, embedding, latents = [], [], [], []
         with self._dice(episode.row, next(self.model.parameters()).device):
             for name, windows in episode.windows.items():
-                out = self._encoded(name, windows)
+                out = self.encoded(name, windows)
                 if self.contrasts:
                     kind = CONTRASTS[self.run.contrast.kind]
                     contrast.append(kind(out.embedding, episode.labels[name], self.run.contrast.temperature))
@@ -108,7 +109,8 @@ class EpisodeTerms(nn.Module):
         """All that has weights to learn, and to keep in checkpoints."""
         return self.model if self.adversary is None else self
 
-    def _encoded(self, name: str, windows: Tensor) -> Any:
+    def encoded(self, name: str, windows: Tensor) -> Any:
+        """A corpus' windows [2V, C, T], both subjects' one after the other, through the model: its output."""
         if self.run.augment:
             windows = augment(windows, self.run.augment)
         groups = (torch.arange(len(windows)) // (len(windows) // 2),) if self.family.by_group else ()
@@ -184,12 +186,19 @@ class Stepper:
                     surrogate = (slopes[2 * number] * terms.gamma).sum()
                     surrogate = surrogate + (slopes[2 * number + 1] * terms.embedding).sum()
                     (self._own(terms) / len(episodes) + surrogate).backward()
-        total = self._own(logged).item() + self._weighed(joint).item()
-        by_corpus = dict(zip(self.bare.channels, logged.contrast.tolist(), strict=True)) if self.bare.contrasts else {}
-        shared = {name: loss.item() for name, loss in joint.items()}
+        return self._read(logged, joint)
+
+    def _read(self, logged: Terms, joint: Mapping[str, Tensor]) -> Losses:
+        """The step's values as plain numbers, in one transfer from the device."""
+        shared = dict(joint)
         if self.bare.adversary is not None:
-            shared["adversary"] = logged.adversary.sum().item()
-        return Losses(total, shared, by_corpus)
+            shared["adversary"] = logged.adversary.sum()
+        total = self._own(logged).double() + self._weighed(joint).double()
+        single = torch.stack([value.detach().double() for value in (total, *shared.values())])
+        numbers = torch.cat([single, logged.contrast.double()]).tolist()
+        rest = numbers[1 + len(shared) :]
+        by_corpus = dict(zip(self.bare.channels, rest, strict=True)) if self.bare.contrasts else {}
+        return Losses(numbers[0], dict(zip(shared, numbers[1:], strict=False)), by_corpus)
 
     def _own(self, terms: Terms) -> Tensor:
         """Losses that an episode has by itself."""
@@ -204,12 +213,12 @@ class Stepper:
 
     def _joint(self, episodes: Sequence[Episode], terms: Sequence[Terms]) -> tuple[dict[str, Tensor], Terms]:
         """Losses over the whole step, and means over its episodes of their own losses, in one exchange."""
-        slots = self._slots(episodes)
         gamma = torch.cat([one.gamma for one in terms])
         own = [torch.cat([one.contrast.detach(), one.adversary.detach().flatten()]) for one in terms]
         parts = [torch.stack(own).sum(0) / self.run.train.episodes]
         if self.bare.aligns:
-            parts.append(FORMS[self.run.alignment.form].pack(gamma, slots))
+            form, slots = FORMS[self.run.alignment.form], self._slots(episodes, gamma.shape[-1])
+            parts.append(form.pack(gamma, slots))
         if self.bare.feels:
             at = torch.tensor([episode.row.slot for episode in episodes], device=gamma.device)
             for values in (
@@ -221,7 +230,7 @@ class Stepper:
         summed = self.context.all_reduce(torch.cat(parts)).split([len(part) for part in parts])
         found, rest = {}, list(summed[1:])
         if self.bare.aligns:
-            found["alignment"] = FORMS[self.run.alignment.form].loss(rest.pop(0), slots, gamma.shape[1])
+            found["alignment"] = form.loss(rest.pop(0), slots, gamma.shape[1])
         if self.bare.feels:
             chosen = self.run.affect
             affect = rest[1].detach().view(-1, 3)
@@ -233,9 +242,11 @@ class Stepper:
         cut = len(terms[0].contrast)
         return found, replace(terms[0], contrast=logged[:cut], adversary=logged[cut:])
 
-    def _slots(self, episodes: Sequence[Episode]) -> Slots:
+    def _slots(self, episodes: Sequence[Episode], spatial: int) -> Slots:
         corpora = len(self.bare.channels)
         each = 2 * corpora
         index = torch.cat([torch.arange(each) + each * episode.row.slot for episode in episodes])
         corpus = (torch.arange(each) // 2).repeat(len(episodes))
-        return Slots(index, corpus, each * self.run.train.episodes, corpora)
+        spec: Any = self.run.model
+        variances = spec.chosen.covariance_diagonal == "keep"
+        return Slots(index, corpus, each * self.run.train.episodes, corpora, spatial, variances)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -184,9 +185,43 @@ def test_loss_of_a_sum_of_packs_is_that_of_the_whole(form: str) -> None:
     gamma, owner = centres(), torch.tensor([0, 0, 1, 1, 2, 2])
     packed = torch.zeros(())
     for mine in (torch.tensor([4, 1]), torch.tensor([0, 2, 3, 5])):
-        slots = Slots(mine, owner[mine], 6, 3)
+        slots = Slots(mine, owner[mine], 6, 3, 4)
         packed = packed + FORMS[form].pack(gamma[mine], slots)
     torch.testing.assert_close(FORMS[form].loss(packed, slots, 3), alignment(gamma, form, owner))
+
+
+@pytest.mark.parametrize("covariance", ["channel", "scrambled"])
+@pytest.mark.parametrize("form", list(FORMS))
+def test_zero_diagonals_need_not_travel(form: str, covariance: str) -> None:
+    latent = torch.randn(12, 3, 4, 15, dtype=torch.float64)
+    gamma, owner = centroids(latent, 6, covariance, "zero"), torch.tensor([0, 0, 1, 1, 2, 2])
+    slots = Slots(torch.arange(6), owner, 6, 3, 4, variances=False)
+    packed = FORMS[form].pack(gamma, slots)
+    torch.testing.assert_close(FORMS[form].loss(packed, slots, 3), alignment(gamma, form, owner))
+    matrices = {"slots": 6, "moments": 1, "corpus": 3, "coral": 3, "mmd": 6}[form]
+    beside = {"moments": 1, "mmd": 6 * 3}.get(form, 0)
+    assert packed.numel() == matrices * 3 * 6 + beside, "strictly upper triangles of 4 x 4, of three features"
+    assert FORMS[form].pack(gamma, replace(slots, variances=True)).numel() == matrices * 3 * 10 + beside
+
+
+@pytest.mark.parametrize("covariance", ["channel", "scrambled"])
+@pytest.mark.parametrize("form", list(FORMS))
+def test_gradient_at_the_latent_is_that_of_whole_matrices(form: str, covariance: str) -> None:
+    """Half of a symmetric matrix is enough: what comes back through the covariance is the same."""
+    latent, owner = torch.randn(12, 3, 4, 15, dtype=torch.float64).requires_grad_(), torch.tensor([0, 0, 1, 1, 2, 2])
+
+    def slow(gamma: torch.Tensor) -> torch.Tensor:
+        if form in ("coral", "mmd"):
+            return (reference.coral if form == "coral" else reference.mmd)(gamma, owner.tolist())
+        if form == "corpus":
+            gamma = gamma.unflatten(0, (3, 2)).mean(1)
+        return reference.alignment(gamma, squared=form == "moments")
+
+    found, expected = (
+        torch.autograd.grad(loss(centroids(latent, 6, covariance)), latent)[0]
+        for loss in (lambda gamma: alignment(gamma, form, owner), slow)
+    )
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("form", list(FORMS))
@@ -212,7 +247,8 @@ def test_gradient_of_mmd_is_that_at_a_constant_bandwidth() -> None:
 
     assert torch.autograd.gradcheck(constant, gamma)
     found = torch.autograd.grad(alignment(gamma, "mmd", owner), gamma)[0]
-    torch.testing.assert_close(found, torch.autograd.grad(constant(gamma), gamma)[0])
+    expected = torch.autograd.grad(constant(gamma), gamma)[0]
+    torch.testing.assert_close(found, expected.triu() + expected.tril(-1).mT)
 
 
 @pytest.mark.parametrize("form", ["coral", "mmd"])
@@ -267,6 +303,15 @@ def test_near_centroids_keep_their_digits_in_float32(form: str) -> None:
         rtol=1e-4,
         atol=0,
     )
+
+
+@pytest.mark.parametrize("form", ["slots", "mmd"])
+def test_near_centroids_keep_the_digits_of_their_slopes_in_float32(form: str) -> None:
+    """Where entries are far larger than their differences, they may not be rounded before those are taken."""
+    gamma, owner = (100 + 1e-2 * torch.randn(4, 3, 4, 4)).requires_grad_(), torch.tensor([0, 0, 1, 1])
+    (narrow,) = torch.autograd.grad(alignment(gamma, form, owner), gamma)
+    (true,) = torch.autograd.grad(alignment(gamma.double(), form, owner), gamma)
+    assert (narrow - true).norm() <= 2e-6 * true.norm()
 
 
 def test_gradient_of_contrast_and_centroids() -> None:
