@@ -6,17 +6,13 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from mdjpt_model.emod.spec import EmodSpec
 from mdjpt_model.spec import ModelSpec
+from mdjpt_platform.execution import ExecConfig
+from mdjpt_platform.frozen import Frozen
 from mdjpt_platform.library.spec import LibrarySpec
-
-
-class Frozen(BaseModel):
-    """Base of every configuration node: immutable, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FactsConfig(Frozen):
@@ -268,7 +264,7 @@ class EvaluateConfig(Frozen):
     )
     bootstrap: int = Field(2000, ge=100, description="resamples of subjects for the intervals")
     batch: int = Field(64, ge=2, description="windows through the encoder at a time")
-    seed: int = Field(19260817, description="folds, probes, bootstrap")
+    seed: int = Field(19260817, ge=0, lt=2**63, description="folds, probes, bootstrap")
 
     @model_validator(mode="after")
     def _published_probe(self) -> EvaluateConfig:
@@ -280,8 +276,8 @@ class EvaluateConfig(Frozen):
 class RunConfig(Frozen):
     """Everything that changes results."""
 
-    name: str = Field("run", description="for people; part of no hash")
-    seed: int = Field(0, description="initial weights and plan")
+    name: str = Field("run", description="for people and folders; part of no hash", max_length=100)
+    seed: int = Field(0, ge=0, lt=2**63, description="initial weights and plan")
     corpora: dict[str, CorpusConfig] = Field(description="corpora by the name used in results")
     sources: tuple[str, ...] = Field(description="corpora to pre-train on")
     targets: tuple[str, ...] = Field((), description="corpora to evaluate on")
@@ -301,6 +297,13 @@ class RunConfig(Frozen):
     optim: OptimConfig = Field(OptimConfig(), description="optimiser")
     train: TrainConfig = Field(TrainConfig(), description="length of the training")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="read-outs and protocol")
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not name.isprintable() or not name or name.startswith(".") or {"/", "\\"} & set(name):
+            raise ValueError("a name for a folder: no slashes, no control characters, no leading dot")
+        return name
 
     @model_validator(mode="after")
     def _names_known(self) -> RunConfig:
@@ -346,42 +349,6 @@ class RunConfig(Frozen):
     def identity(self) -> str:
         """Hash of the whole run but its name."""
         return content_hash(self.model_dump(mode="json", exclude={"name"}))
-
-
-class ExecConfig(Frozen):
-    """How and where a run is carried out; changes time and places, never numbers."""
-
-    raw: dict[str, str] = Field(
-        default_factory=dict, description="folder or URI (s3://...) of raw recordings per corpus"
-    )
-    simulated: str = Field("data/raw", description="folder of simulated raw recordings")
-    store: str = Field("data/store", description="folder or URI of prepared data; a URI needs `cache`")
-    keep_steps: Literal["costly", "all", "none"] = Field(
-        "costly",
-        description="what preparation steps gave is kept beside the store, and a recipe that changes after them is "
-        "prepared from there: costly: at most 20 MB for every second that it saves; all: whatever can be kept, each "
-        "twice the store's size; none: nothing. What the recipe prepared last does not use is removed",
-    )
-    cache: str | None = Field(None, description="node's own folder for copies of stores; read in place if absent")
-    runs: str = Field("runs", description="folder of results")
-    workers: int = Field(1, ge=1, description="training processes")
-    engine: Literal["ray", "local"] = Field("ray", description="Ray Train, or one process without Ray")
-    address: str | None = Field(None, description="Ray cluster to join; a private local one if absent")
-    cpus: int | None = Field(None, ge=1, description="CPUs of a private local Ray; all if absent")
-    cpus_per_worker: float = Field(1, gt=0, description="CPUs reserved for a training process")
-    threads: int | None = Field(None, ge=1, description="torch threads of a process; what torch chooses if absent")
-    gpu: bool = Field(False, description="train on GPUs, one a worker")
-    max_failures: int = Field(2, ge=0, description="restarts of a failed worker group")
-    keep_checkpoints: int = Field(2, ge=1, description="newest checkpoints kept")
-    mlflow: str | None = Field(None, description="tracking URI; SQLite inside `runs` if absent; 'off' for none")
-    experiment: str = Field("mdjpt", description="MLflow experiment")
-    progress: bool = Field(True, description="progress bars")
-    worker_logs: bool = Field(False, description="print what Ray's processes print")
-
-    @field_validator("mlflow", mode="before")
-    @classmethod
-    def _off(cls, value: object) -> object:
-        return "off" if value is False else value  # YAML reads a bare `off` as a boolean
 
 
 class Config(Frozen):

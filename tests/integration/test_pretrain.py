@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ import yaml
 from safetensors.torch import load_file
 
 from mdjpt_platform.config import Config
-from mdjpt_platform.data.episode import assemble
+from mdjpt_platform.data.episode import Episode, assemble
+from mdjpt_platform.data.plan import Draw, Plan, Row
 from mdjpt_platform.runfile import parse
 from mdjpt_platform.tracking import read_jsonl
 from mdjpt_platform.train.launch import pretrain
+from mdjpt_platform.train.loop import CHECKPOINTS
 from mdjpt_platform.train.prepared import open_stores, prepare_plan
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore:::ray.data.context")]
@@ -35,18 +38,32 @@ def changed(config: Config, **execution: Any) -> Config:
 
 
 def _collect(parameters: dict[str, Any]) -> None:
-    """A Train worker that writes down the batches it was given."""
+    """A Train worker that writes down the batches it was given: cut here, and streamed."""
     import ray.train
 
     from mdjpt_platform.data.loader import shard
+    from mdjpt_platform.data.stream import stream
 
     config = parse(parameters["config"])
     session = ray.train.get_context()
+    rank, world = session.get_world_rank(), session.get_world_size()
     prepared = prepare_plan(config.run, open_stores(config, config.run.sources, verify=False))
-    rows = shard(1, session.get_world_rank(), session.get_world_size(), config.run.train.episodes)
-    episodes = [assemble(row, prepared.stores, prepared.length) for row in rows]
-    content = [(e.row.step, e.row.slot, {n: x.contiguous() for n, x in e.windows.items()}) for e in episodes]
-    torch.save(content, Path(parameters["out"]) / f"{session.get_world_rank()}.pt")
+    rows = shard(prepared.plan, 1, rank, world)
+    source, sizes = parameters["stream"]
+    slots = tuple(range(rank, config.run.train.episodes, world))
+    ways: dict[str, Iterator[Episode]] = {
+        "local": (assemble(row, prepared.stores, prepared.length) for row in rows),
+        "stream": stream(source, sizes.buffers, (1, 5), slots),
+    }
+    content = {way: [_plain(episode) for episode in episodes] for way, episodes in ways.items()}
+    torch.save(content, Path(parameters["out"]) / f"{rank}.pt")
+
+
+def _plain(episode: Episode) -> tuple[int, int, dict[str, dict[str, torch.Tensor]]]:
+    parts = {"windows": episode.windows, "labels": episode.labels, "affect": episode.affect}
+    copies = {part: {name: x.clone(memory_format=torch.contiguous_format) for name, x in values.items()}
+              for part, values in parts.items()}  # fmt: skip
+    return episode.row.step, episode.row.slot, copies
 
 
 EMOD = {
@@ -71,26 +88,90 @@ def test_ray_and_local_loader_yield_the_same_batches(
     from ray.train.torch import TorchTrainer
 
     from mdjpt_platform.data.loader import episodes, whole
+    from mdjpt_platform.data.stream import source
 
     tiny = of_method(tiny, method)
     prepared = prepare_plan(tiny.run, open_stores(tiny, tiny.run.sources, verify=True))
     tree = {**tiny.run.model_dump(mode="json"), "exec": tiny.exec.model_dump(mode="json")}
     TorchTrainer(
         _collect,
-        train_loop_config={"config": tree, "out": str(tmp_path)},
+        train_loop_config={
+            "config": tree,
+            "out": str(tmp_path),
+            "stream": (source(prepared.plan, prepared.stores, prepared.length), prepared.sizes),
+        },
         datasets=dict(episodes(prepared.plan, 0, 5)),
         dataset_config=whole(),
         scaling_config=ray.train.ScalingConfig(num_workers=2),
         run_config=ray.train.RunConfig(storage_path=str(tmp_path / "ray"), name="collect"),
     ).fit()
     for rank in range(2):
-        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        expected = [assemble(r, prepared.stores, prepared.length) for r in prepared.plan.shard(rank, 2, 1, 5)]
-        assert [(step, slot) for step, slot, _ in found] == [(e.row.step, e.row.slot) for e in expected]
-        assert len(found) == 8
-        for (_, _, windows), episode in zip(found, expected, strict=True):
-            assert set(windows) == set(episode.windows)
-            assert all(torch.equal(windows[name], episode.windows[name]) for name in windows)
+        ways = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        expected = [_plain(assemble(r, prepared.stores, prepared.length)) for r in prepared.plan.shard(rank, 2, 1, 5)]
+        assert len(expected) == 8 and set(ways) == {"local", "stream"}
+        for found in ways.values():
+            assert [one[:2] for one in found] == [one[:2] for one in expected]
+            for (_, _, parts), (_, _, wanted) in zip(found, expected, strict=True):
+                assert {part: list(values) for part, values in parts.items()} == {p: list(v) for p, v in wanted.items()}
+                for part, values in wanted.items():
+                    for name, x in values.items():
+                        torch.testing.assert_close(parts[part][name], x, rtol=0, atol=0, equal_nan=True)
+
+
+def test_stream_waits_for_its_consumer_and_for_no_cpu(tiny: Config, ray_local: None, tmp_path: Path) -> None:
+    """In a placement group that captures tasks and has no CPU left, as a Tune trial's; as far ahead as memory says."""
+    import ray
+    from ray.util.placement_group import placement_group, remove_placement_group
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    from mdjpt_platform.data import stream as streaming
+
+    prepared = prepare_plan(tiny.run, open_stores(tiny, tiny.run.sources, verify=True))
+    given, sizes = streaming.source(prepared.plan, prepared.stores, prepared.length), prepared.sizes
+    told = replace(given, cutter=replace(given.cutter, plan=Telling(prepared.plan, tmp_path / "drawn")))
+
+    def consume(steps: int) -> list[int]:
+        ahead = []
+        for number, episode in enumerate(streaming.stream(told, sizes.buffers, (0, steps), (0, 1, 2, 3))):
+            assert (episode.row.step, episode.row.slot) == divmod(number, 4)
+            ahead.append((tmp_path / "drawn").stat().st_size - number)
+            if number < 250:
+                time.sleep(0.01)  # lets the tasks run as far ahead as they may
+        return ahead
+
+    group = placement_group([{"CPU": 2}])
+    try:
+        ray.get(group.ready(), timeout=60)
+        inside = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
+        trial = ray.remote(num_cpus=2, scheduling_strategy=inside)(consume)
+        ahead = ray.get(trial.remote(150), timeout=120)
+    finally:
+        remove_placement_group(group)
+    assert len(ahead) == 600
+    assert max(ahead) < 300, "it cut on and on while nobody took what it had"
+
+
+@dataclass(frozen=True)
+class Telling(Plan):
+    """A plan that leaves a byte in a file for every episode that is drawn."""
+
+    plan: Plan
+    file: Path
+
+    @property
+    def windows(self) -> dict[str, int]:
+        return self.plan.windows
+
+    def size(self, name: str) -> tuple[int, float]:
+        return self.plan.size(name)
+
+    def draw(self, name: str, number: int) -> Draw:
+        return self.plan.draw(name, number)
+
+    def row(self, step: int, slot: int) -> Row:
+        with self.file.open("ab") as file:
+            file.write(b".")
+        return self.plan.row(step, slot)
 
 
 @METHODS
@@ -106,8 +187,25 @@ def test_two_workers_train_like_one_process(
         assert one["step"] == two["step"]
         assert two["loss/total"] == pytest.approx(one["loss/total"], rel=1e-3), one["step"]
     assert histories[1][0]["loss/total"] == pytest.approx(histories[0][0]["loss/total"], rel=1e-6)
-    again = pretrain(changed(tiny, runs=str(tmp_path / "spread"), engine="ray", workers=2))
-    assert not again.fresh and again.trained == spread.trained
+    again = pretrain(changed(tiny, runs=str(tmp_path / "spread"), engine="ray", workers=2, fetch="stream"))
+    assert not again.fresh and again.trained == spread.trained, "how windows come is part of no identity"
+
+
+def test_streamed_run_has_the_weights_of_a_local_one(tiny: Config, tmp_path: Path, ray_local: None) -> None:
+    """Interrupted after its first epoch too: it goes on in the middle of the stream."""
+
+    def lasting(epochs: int) -> Config:
+        train = tiny.run.train.model_copy(update={"epochs": epochs, "steps": 1, "episodes": 2})
+        return tiny.model_copy(update={"run": tiny.run.model_copy(update={"train": train})})
+
+    begun = pretrain(changed(lasting(1), runs=str(tmp_path / "half")))
+    tiny = lasting(2)
+    alone = pretrain(changed(tiny, runs=str(tmp_path / "alone")))
+    folder = tmp_path / "stream" / alone.folder.name
+    shutil.copytree(begun.folder / CHECKPOINTS, folder / CHECKPOINTS)
+    streamed = pretrain(changed(tiny, runs=str(tmp_path / "stream"), engine="ray", fetch="stream"))
+    assert streamed.trained.resumed_at == 1 and streamed.folder == folder
+    _assert_equal(_weights(tmp_path / "stream"), _weights(tmp_path / "alone"))
 
 
 def _start(run_file: Path, temp: Path) -> subprocess.Popen[bytes]:

@@ -1,20 +1,16 @@
-"""Rows of the plan -> windows, cut from the node's memory maps into reused memory on a thread of its own."""
+"""An episode: one row of the plan with its windows, cut from the node's memory maps."""
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mdjpt_platform.data.plan import Draw, Row
+from mdjpt_platform.data.windows import cut_windows
 from mdjpt_platform.store import Store
-
-_AHEAD = 2
-"""Episodes ready before they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +43,14 @@ class Episode:
 
 
 def cut(store: Store, draw: Draw, length: int, out: Tensor | None = None) -> Tensor:
-    """Windows of one corpus, [B, length, C] time-major; written into the first B rows of `out` if given."""
-    rows, starts = draw.rows, draw.starts
-    if out is None:
-        out = torch.empty(len(rows), length, len(store.channels))
-    target = out.numpy()
-    for place, (row, start) in enumerate(zip(rows.tolist(), starts.tolist(), strict=True)):
-        target[place] = store.signal(row)[start : start + length]
-    return out[: len(rows)]
+    """Windows of one corpus, [B, length, C] time-major; written into the first B rows of `out` if given.
+
+    Raises ValueError: a window that does not lie inside its trial.
+    """
+    count = len(draw.rows)
+    out = torch.empty(count, length, len(store.channels)) if out is None else out[:count]
+    cut_windows(store, draw, length, out.numpy())
+    return out
 
 
 def assemble(
@@ -68,48 +64,3 @@ def assemble(
     labels = {name: torch.from_numpy(stores[name].codes[draw.rows]) for name, draw in row.draws.items()}
     affect = {name: torch.from_numpy(stores[name].affect[draw.rows]) for name, draw in row.draws.items()}
     return Episode(row, windows, labels, affect)
-
-
-def prefetch(
-    rows: Iterable[Row], stores: Mapping[str, Store], length: Mapping[str, int], most: Mapping[str, int], held: int = 1
-) -> Generator[Episode]:
-    """Episodes of `rows` in order, assembled ahead on a thread into a ring of buffers.
-
-    `most` is windows per corpus and episode (`Plan.windows`). The last `held` episodes handed out stay valid; older ones are overwritten. An error on
-    the thread is raised here; leaving the iterator early ends the thread.
-    """
-    ring = [
-        {name: torch.empty(most[name], length[name], len(stores[name].channels)) for name in most}
-        for _ in range(_AHEAD + held + 2)
-    ]
-    ready: queue.Queue[Episode | BaseException | None] = queue.Queue(maxsize=_AHEAD)
-    stopped = threading.Event()
-
-    def hand_over(item: Episode | BaseException | None) -> bool:
-        while not stopped.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
-        try:
-            for number, row in enumerate(rows):
-                if not hand_over(assemble(row, stores, length, ring[number % len(ring)])):
-                    return
-            hand_over(None)
-        except BaseException as error:  # handed to the consumer, who raises it
-            hand_over(error)
-
-    thread = threading.Thread(target=work, name="episodes", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()

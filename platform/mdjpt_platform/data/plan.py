@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,12 @@ class Draw:
     start_b: Indices
     """[V] first sample of each window of b: the same, unless the plan's positives are not aligned."""
 
-    @property
+    @cached_property
     def rows(self) -> Indices:
         """Rows of all windows, a before b."""
         return np.concatenate([self.a, self.b])
 
-    @property
+    @cached_property
     def starts(self) -> Indices:
         """First samples of all windows, a before b."""
         return np.concatenate([self.start_a, self.start_b])

@@ -18,15 +18,21 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import nn
 
 from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.config import Model
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.families import FAMILIES, bare
+from mdjpt_platform.plain import json_of, read
 
 _NAME = re.compile(r"step-(\d{8})-([0-9a-f]{16})\.pt")
+LARGEST = 2**36
+"""Bytes of a checkpoint; one of ours has 15 MB."""
+FOREIGN = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, EOFError, OverflowError, MemoryError)
+"""What torch raises on states that are not of this model."""
 log = logging.getLogger(__name__)
 
 
@@ -58,7 +64,11 @@ def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optim
     Raises BadInput: the checkpoint is of another architecture, or holds more than numbers (nothing of it runs).
     """
     for path in _candidates(folder):
-        content = path.read_bytes()
+        try:
+            content = read(path, LARGEST)
+        except OSError as error:
+            log.warning("%s cannot be read (%s); going back to the checkpoint before it", path, error.strerror)
+            continue
         match = _NAME.fullmatch(path.name)
         assert match is not None
         if hashlib.sha256(content).hexdigest()[:16] != match[2]:
@@ -68,11 +78,16 @@ def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optim
             state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         except pickle.UnpicklingError:
             raise BadInput(path, "content", "objects that a checkpoint never holds", "tensors and numbers") from None
-        expect_spec(path, json.loads(state["spec"]), spec)
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        torch.set_rng_state(state["random"])
-        return int(state["step"])
+        except FOREIGN as error:
+            raise BadInput(path, "content", _line(error), "a checkpoint") from None
+        try:
+            expect_spec(path, json_of(state["spec"]), spec)
+            model.load_state_dict(state["model"])
+            optimiser.load_state_dict(state["optimiser"])
+            torch.set_rng_state(state["random"])
+            return int(state["step"])
+        except FOREIGN as error:
+            raise BadInput(path, "content", _line(error), "the state of this model and optimiser") from None
     return 0
 
 
@@ -102,8 +117,8 @@ def load_model(folder: Path, spec: Model | None = None) -> nn.Module:
     """The model that `save_model` wrote. Raises BadInput: absent, damaged, of another architecture than `spec`."""
     path = folder / "model.json"
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-        weights = (folder / "model.safetensors").read_bytes()
+        described = json_of(read(path))
+        weights = read(folder / "model.safetensors", LARGEST)
         digest, sizes = described["weights_sha256"], dict(described["spec"])
         found = TypeAdapter(Model).validate_python(sizes)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -113,5 +128,14 @@ def load_model(folder: Path, spec: Model | None = None) -> nn.Module:
     if spec is not None:
         expect_spec(path, sizes, spec)
     model = FAMILIES[found.family].build(bare(found))  # its weights come from beside it
-    model.load_state_dict(load_file(folder / "model.safetensors"))
+    try:
+        model.load_state_dict(load(weights))
+    except (SafetensorError, *FOREIGN) as error:
+        raise BadInput(
+            folder / "model.safetensors", "content", _line(error), "the weights of this architecture"
+        ) from None
     return model.eval()
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

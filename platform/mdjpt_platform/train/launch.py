@@ -7,8 +7,8 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,15 +22,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from mdjpt_platform import __version__
 from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.config import Config, content_hash
+from mdjpt_platform.data.episode import Episode
 from mdjpt_platform.data.plan import Row
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.objects import is_uri
+from mdjpt_platform.plain import object_of
 from mdjpt_platform.runfile import parse
 from mdjpt_platform.tracking import MetricSink, open_sinks, read_jsonl
+from mdjpt_platform.tracking.announce import announced
 from mdjpt_platform.tracking.names import tracking_uri
 from mdjpt_platform.train.context import Context
+from mdjpt_platform.train.feed import from_this_node, refuse_fetch
 from mdjpt_platform.train.loop import Trained, local_rows, share, train
-from mdjpt_platform.train.prepared import Prepared, open_stores, prepare_plan
+from mdjpt_platform.train.prepared import Prepared, Sizes, open_stores, prepare_plan
 
 METRICS = "metrics.jsonl"
 
@@ -64,19 +68,15 @@ def pretrain(config: Config, *, parent_run_id: str | None = None, hooks: Context
     Raises BadInput: stores, windows, pairs or worker count that do not fit; MdjptError: the training failed.
     """
     share(config.run, config.exec.workers if config.exec.engine == "ray" else 1)
+    refuse_fetch(config.exec)
     prepared = prepare_plan(config.run, open_stores(config, config.run.sources, verify=True))
     fingerprints = {name: store.fingerprint for name, store in prepared.stores.items()}
     identity = identity_of(config, fingerprints)
     folder = run_folder(config, identity)
     result = folder / "result.json"
     if result.exists():
-        return Pretrained(folder, identity, Trained(**json.loads(result.read_text(encoding="utf-8"))), False)
+        return Pretrained(folder, identity, _finished(result), False)
     _describe(config, folder, identity, fingerprints)
-    uri = tracking_uri(config.exec)
-    if uri is not None and parent_run_id is None:  # a study has seen to it
-        from mdjpt_platform.tracking.mlflow import initialise
-
-        initialise(uri, config.exec.experiment, Path(config.exec.runs).resolve() / "mlartifacts")
     total = config.run.train.epochs * config.run.train.steps
     run = _with_ray if config.exec.engine == "ray" else partial(_alone, hooks=hooks or Context())
     with _alone_in(folder), _Watching(folder / METRICS, total, config.exec.progress):
@@ -85,6 +85,15 @@ def pretrain(config: Config, *, parent_run_id: str | None = None, hooks: Context
     write_atomic(result, json.dumps(asdict(trained), indent=1).encode())
     shutil.rmtree(folder / "ray", ignore_errors=True)
     return Pretrained(folder, identity, trained, True)
+
+
+def _finished(path: Path) -> Trained:
+    """What a finished training left. Raises BadInput: damaged."""
+    tree = object_of(path, ["weights_sha256", "steps", "resumed_at"])
+    last = tree.get("last", {})
+    if not isinstance(last, dict) or not all(isinstance(value, int | float) for value in last.values()):
+        raise BadInput(path, "last", "something else", "numbers by name")
+    return Trained(str(tree["weights_sha256"]), tree["steps"], tree["resumed_at"], last)
 
 
 @contextmanager
@@ -128,16 +137,22 @@ def _alone(
         torch.set_num_threads(config.exec.threads)
     total = config.run.train.epochs * config.run.train.steps
     device = torch.device("cuda" if config.exec.gpu else "cpu")
-    context = replace(hooks, device=device)
+    context = _placed(hooks, config, device)
     rows = local_rows(prepared, 0, 1, total)
-    logs = _logs(config, prepared, folder, identity, 0, parent)
-    return train(config.run, prepared, rows, folder, context, logs, config.exec.keep_checkpoints)
+    feed = from_this_node(config.exec, prepared, rows, share(config.run, 1), device)
+    logs = _logs(config, prepared.sizes, folder, identity, 0, parent)
+    return train(config.run, prepared.sizes, feed, folder, context, logs, config.exec.keep_checkpoints)
+
+
+def _placed(context: Context, config: Config, device: torch.device) -> Context:
+    """The context of a process that trains on a device."""
+    return replace(context, device=device, activations=config.exec.activations, compiled=config.exec.compile)
 
 
 def _logs(
-    config: Config, prepared: Prepared, folder: Path, identity: str, rank: int, parent: str | None
+    config: Config, sizes: Sizes, folder: Path, identity: str, rank: int, parent: str | None
 ) -> Callable[[int], MetricSink]:
-    tags = {"mdjpt.kind": "pretraining", **{f"mdjpt.store.{n}": s.fingerprint for n, s in prepared.stores.items()}}
+    tags = {"mdjpt.kind": "pretraining", **{f"mdjpt.store.{n}": s for n, s in sizes.fingerprints.items()}}
     name = None if parent is None else f"{config.run.name}/pretraining/{identity}"
     path = folder / METRICS
     return lambda start: open_sinks(config, path, identity, start, rank, run_name=name, parent_run_id=parent, tags=tags)
@@ -145,23 +160,35 @@ def _logs(
 
 def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str, parent: str | None) -> Trained:
     import ray
+
+    from mdjpt_platform.runtime import connect, without_cleaner
+
+    one = connect(config.exec, one_training=True, meanwhile=_load_train)
+
     import ray.train
     from ray.train.torch import TorchTrainer
 
     from mdjpt_platform.data.loader import episodes, whole
-    from mdjpt_platform.runtime import connect
+    from mdjpt_platform.data.stream import source
+    from mdjpt_platform.train.group import Group
 
-    connect(config.exec)
     need, there = config.exec.workers * config.exec.cpus_per_worker, ray.cluster_resources().get("CPU", 0)
     if need > there and config.exec.address is None and "RAY_ADDRESS" not in os.environ:
         raise BadInput("configuration", "exec.workers", f"{need:g} CPUs wanted", f"at most the {there:g} here")
     total = config.run.train.epochs * config.run.train.steps
     gpu = config.exec.gpu
+    streamed = config.exec.fetch == "stream"
+    parameters: dict[str, Any] = {
+        "config": _absolute(config), "folder": str(folder), "identity": identity, "parent": parent,
+        "stores": prepared.sizes.fingerprints,
+        "stream": (source(prepared.plan, prepared.stores, prepared.length), prepared.sizes) if streamed else None,
+    }  # fmt: skip
     trainer = TorchTrainer(
         cast(Any, _worker),  # the stubs are those of Train V1
-        train_loop_config={"config": _absolute(config), "folder": str(folder), "identity": identity, "parent": parent},
-        datasets=dict(episodes(prepared.plan, 0, total)),
+        train_loop_config=parameters,
+        datasets=None if streamed else dict(episodes(prepared.plan, 0, total)),
         dataset_config=whole(),
+        torch_config=Group(),
         scaling_config=ray.train.ScalingConfig(
             num_workers=config.exec.workers,
             use_gpu=gpu,
@@ -174,13 +201,25 @@ def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str, p
             failure_config=ray.train.FailureConfig(max_failures=config.exec.max_failures),
         ),
     )
+    if one:
+        without_cleaner(trainer)
+    # a study has seen to MLflow before
+    tracked = nullcontext() if parent is not None else announced(config.exec, folder / METRICS)
     try:
-        outcome: Any = trainer.fit()
+        with tracked:
+            outcome: Any = trainer.fit()
     except ray.train.TrainingFailedError as error:
         raise MdjptError(f"training failed: {_cause(error)}; what was done is kept in {folder}") from error
     if not isinstance(outcome.return_value, dict):
         raise MdjptError(f"training ended without a result; what was done is kept in {folder}")
     return Trained(**outcome.return_value)
+
+
+def _load_train() -> None:
+    """What the next lines import: a second and a half that Ray's first process needs to start anyway."""
+    import ray.train.torch  # noqa: F401
+
+    import mdjpt_platform.data.loader  # noqa: F401
 
 
 def _cause(error: BaseException) -> str:
@@ -193,7 +232,7 @@ def _cause(error: BaseException) -> str:
         for failure in failures.values():
             return _cause(failure)
         inner = getattr(inner, "cause", None) or inner.__cause__
-    return str(error).strip().splitlines()[-1]
+    return (str(error).strip().splitlines() or [repr(error)])[-1]
 
 
 def _absolute(config: Config) -> dict[str, Any]:
@@ -212,6 +251,7 @@ def _worker(parameters: dict[str, Any]) -> dict[str, Any]:
     from ray.train.torch import get_device
 
     from mdjpt_platform.data.loader import shard
+    from mdjpt_platform.data.stream import stream
 
     config = parse(parameters["config"])
     session = ray.train.get_context()
@@ -220,17 +260,30 @@ def _worker(parameters: dict[str, Any]) -> dict[str, Any]:
     context = Context(
         session.get_world_rank(),
         session.get_world_size(),
-        torch.device(get_device()),
-        lambda epoch, metrics: ray.train.report({"epoch": epoch, **metrics}),
+        report=lambda epoch, metrics: ray.train.report({"epoch": epoch, **metrics}),
     )
-    prepared = prepare_plan(config.run, open_stores(config, config.run.sources, verify=False, staged=True))
+    context = _placed(context, config, torch.device(get_device()))
+    held, total = share(config.run, context.world), config.run.train.epochs * config.run.train.steps
+    if parameters["stream"] is None:
+        prepared = prepare_plan(config.run, open_stores(config, config.run.sources, verify=False, staged=True))
+        sizes = prepared.sizes
+        if sizes.fingerprints != parameters["stores"]:
+            raise MdjptError("the stores that this node reads hold other data than those of the driver")
+
+        def rows(start: int) -> Iterator[Row]:
+            return shard(prepared.plan, start, context.rank, context.world)
+
+        feed = from_this_node(config.exec, prepared, rows, held, context.device)
+    else:
+        source, sizes = parameters["stream"]
+        slots = tuple(range(context.rank, config.run.train.episodes, context.world))
+
+        def feed(start: int) -> Generator[Episode]:
+            return stream(source, sizes.buffers, (start, total), slots, held, context.device)
+
     folder = Path(parameters["folder"])
-    logs = _logs(config, prepared, folder, parameters["identity"], context.rank, parameters["parent"])
-
-    def rows(start: int) -> Iterator[Row]:
-        return shard(start, context.rank, context.world, config.run.train.episodes)
-
-    return asdict(train(config.run, prepared, rows, folder, context, logs, config.exec.keep_checkpoints))
+    logs = _logs(config, sizes, folder, parameters["identity"], context.rank, parameters["parent"])
+    return asdict(train(config.run, sizes, feed, folder, context, logs, config.exec.keep_checkpoints))
 
 
 class _Watching:

@@ -15,14 +15,16 @@ import torch
 from torch import nn
 
 from mdjpt_platform.config import RunConfig
-from mdjpt_platform.data.episode import Episode, prefetch
+from mdjpt_platform.data.episode import Episode
 from mdjpt_platform.data.plan import Row
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.families import new_model
 from mdjpt_platform.tracking import MetricSink, Status
 from mdjpt_platform.train.checkpoint import load_checkpoint, save_checkpoint, save_model
 from mdjpt_platform.train.context import Context
-from mdjpt_platform.train.prepared import Prepared
+from mdjpt_platform.train.device import compile_layers, keep_within
+from mdjpt_platform.train.feed import Feed
+from mdjpt_platform.train.prepared import Prepared, Sizes
 from mdjpt_platform.train.step import EpisodeTerms, Losses, Stepper
 
 CHECKPOINTS = "checkpoints"
@@ -57,8 +59,8 @@ def learning_rate(run: RunConfig, step: int) -> float:
 
 def train(
     run: RunConfig,
-    prepared: Prepared,
-    rows: Callable[[int], Iterator[Row]],
+    sizes: Sizes,
+    feed: Feed,
     folder: Path,
     context: Context,
     open_log: Callable[[int], MetricSink],
@@ -66,25 +68,31 @@ def train(
 ) -> Trained:
     """Train to the end, from the newest checkpoint in `folder` if there is one.
 
-    `rows(start)` yields this process' episodes from step `start` on; `open_log(start)` opens the log there.
+    `feed(start)` yields this process' episodes from step `start` on, on its device, the last `share` of them valid at a
+    time; `open_log(start)` opens the log there.
     Raises MdjptError: a loss that is not finite (names step and rows); BadInput: a checkpoint of another architecture.
     """
     per_process = share(run, context.world)
     model = new_model(run).to(context.device)
-    terms = EpisodeTerms(model, run, prepared.channels, prepared.plan.windows)
+    terms = EpisodeTerms(model, run, sizes.channels, sizes.windows)
+    keep_within(terms, sizes.length, context.activations)
+    if context.compiled:
+        compile_layers(model)
     learned = terms.learned
-    optimiser = OPTIMISERS[run.optim.kind](learned.parameters(), lr=run.optim.lr, weight_decay=run.optim.weight_decay)
+    optimiser = OPTIMISERS[run.optim.kind](
+        learned.parameters(), lr=run.optim.lr, weight_decay=run.optim.weight_decay, fused=True
+    )
     start = load_checkpoint(folder / CHECKPOINTS, learned, optimiser, run.model)
     stepper = Stepper(context.wrap(terms), run, context)
     total = run.train.epochs * run.train.steps
-    episodes = prefetch(rows(start), prepared.stores, prepared.length, prepared.plan.windows, held=per_process)
+    episodes = feed(start)
     log = open_log(start)
     epoch_values: list[dict[str, float]] = []
     status: Status = "FAILED"
     try:
         for step in range(start, total):
             begin = time.perf_counter()
-            mine = [next(episodes).to(context.device) for _ in range(per_process)]
+            mine = [next(episodes) for _ in range(per_process)]
             waited = time.perf_counter() - begin
             optimiser.zero_grad(set_to_none=True)
             losses = stepper.backward(mine)

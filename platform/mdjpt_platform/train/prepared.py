@@ -35,6 +35,30 @@ class Prepared:
         """Channels of every corpus, in the run's order."""
         return {name: store.channels for name, store in self.stores.items()}
 
+    @property
+    def sizes(self) -> Sizes:
+        """What of it a training asks for beside the episodes."""
+        prints = {name: store.fingerprint for name, store in self.stores.items()}
+        return Sizes(self.channels, dict(self.length), dict(self.plan.windows), prints)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a training must know of its sources beside their episodes; travels to nodes that have no store."""
+
+    channels: dict[str, tuple[str, ...]]
+    length: dict[str, int]
+    """Samples of a window by corpus."""
+    windows: dict[str, int]
+    """Most windows of each corpus in an episode (Plan.windows)."""
+    fingerprints: dict[str, str]
+    """Of the stores (Store.fingerprint)."""
+
+    @property
+    def buffers(self) -> dict[str, tuple[int, int, int]]:
+        """[windows, length, C] by corpus: what holds any episode."""
+        return {name: (self.windows[name], self.length[name], len(names)) for name, names in self.channels.items()}
+
 
 def samples(window: WindowConfig, rate: float) -> tuple[int, int]:
     """Window length and distance in samples."""
