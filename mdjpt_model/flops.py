@@ -1,4 +1,7 @@
-"""Parameters and floating-point operations by formula (1 FLOP = half a multiply-add), tested against counting."""
+"""Parameters, floating-point operations and bytes kept for the backward pass, by formula, tested against counting.
+
+1 FLOP is half a multiply-add.
+"""
 
 from __future__ import annotations
 
@@ -79,3 +82,49 @@ def forward_flops(spec: ModelSpec, samples: int, channels: int = len(UNIFIED), e
     pools = patches // spec.attention_kernel
     projector = 2 * 3 * maps * ((pools - 2) + (pools - 4)) if embed else 0
     return 2 * sites * channels * samples + encoder + spatial + dynamics + projector
+
+
+def _mlla_stored(spec: ModelSpec, patches: int) -> float:
+    if spec.chosen.block_output != "full":
+        return 5 * spec.hidden + 2
+    # into and out of each of: two convolutions, norm, four maps around the attention, q, k, v and their product with
+    # its divisor, gate, convolution, norm; then twice the width before and after the GELU
+    width, heads = (19 if spec.chosen.ffn_prenorm else 18) * spec.hidden + 4 * spec.hidden, spec.heads
+    norms = 4 if spec.chosen.ffn_prenorm else 2
+    memory = spec.hidden * (spec.hidden // heads + 1) / patches  # keys with values, sum of keys: once a row
+    return width + norms + heads + memory
+
+
+def _transformer_stored(spec: ModelSpec, patches: int) -> float:
+    return 12 * spec.hidden + 4 + spec.heads * patches
+
+
+def _convolution_stored(spec: ModelSpec, patches: int) -> float:
+    return 7 * spec.hidden + 2
+
+
+STORED: dict[str, Callable[[ModelSpec, int], float]] = {
+    "mlla": _mlla_stored,
+    "transformer": _transformer_stored,
+    "convolution": _convolution_stored,
+}
+"""By key of `encoders.ENCODERS`: (spec, patches) -> values that a block keeps for one patch."""
+
+
+def activation_bytes(spec: ModelSpec, samples: int, itemsize: int = 4) -> int:
+    """Bytes that the forward pass of one window of `samples` points keeps for its backward pass, weights not counted.
+
+    Everything is stored, nothing computed again, and every value takes `itemsize` bytes: autocast keeps some of them in
+    float32, so for it this is a lower bound. Raises ValueError: an encoder without a formula.
+    """
+    if spec.encoder not in STORED:
+        raise ValueError(f"no formula for encoder {spec.encoder!r}; known: {', '.join(STORED)}")
+    patches, sites, maps = spec.patches(samples), len(UNIFIED), spec.map_features
+    token = spec.patch + spec.depth * STORED[spec.encoder](spec, patches) + spec.hidden
+    normalised = 2 * spec.features * patches * sites
+    latent = (3 if spec.chosen.spatial_relu else 2) * spec.features * patches * spec.spatial
+    kernels = 3 * maps * spec.spatial  # the batched product takes a copy of them for every window
+    attention = maps * (5 * patches + 2 * (patches + spec.attention_kernel - 1))
+    pools = patches // spec.attention_kernel
+    projector = maps * (2 * pools + 3 * (pools - 2) + 3 * (pools - 4))
+    return round(itemsize * (sites * patches * token + normalised + latent + kernels + attention + projector))
