@@ -1,12 +1,13 @@
 # make demo   the whole path on simulated corpora: report.html, table, MLflow run
 # make test   the test suite
+# make bench  speed and memory (docs/performance.md); BENCH=--smoke for the smallest sizes
 # make baselines   networks of other groups beside ours (docs/baselines.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo baselines test test-all check bench setup clean
+.PHONY: demo baselines test test-all check audit bench setup clean
 
 # torch comes first and alone: asked for by another package, a resolver may take another build of it.
 $(READY): constraints.txt pyproject.toml
@@ -28,10 +29,20 @@ test: $(READY)
 test-all: baselines
 	$(BIN)/python -m pytest -m ''
 
+# Looks every pin up in the databases of PyPI and OSV. Without a network that reaches them it says so and fails: an audit
+# that audited nothing is none (pip-audit alone calls that "no known vulnerabilities"). `make check` holds the pins
+# against security-floors.csv, which needs no network.
+AUDIT := .venv-audit
+audit:
+	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/pip install --quiet pip-audit; }
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt || { \
+	  echo "make audit: findings above, or the advisory database was not reached: nothing can be said then" >&2; exit 1; }
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/contracts/test_security_floors.py
 
 # torchaudio comes with braindecode; where it does not fit this torch its compiled files are set aside.
 baselines: $(READY)
@@ -39,7 +50,7 @@ baselines: $(READY)
 	$(BIN)/python -m mdjpt_platform.library.repair
 
 bench: $(READY)
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py $(BENCH)
 
 clean:
 	rm -rf demo runs data .pytest_cache .mypy_cache .ruff_cache

@@ -24,6 +24,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        if error.filename is None:  # a write that fails does not know of which file it was
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -6,10 +6,13 @@ import importlib.metadata
 import os
 import shutil
 import socket
+import stat
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from mdjpt_platform.errors import masked
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,23 @@ def _token() -> Finding:
     if mode == "disabled":
         return Finding("Ray token", False, "authentication is switched off", "unset RAY_AUTH_MODE")
     cure = "`ray get-auth-token --generate`, and the same token on every node and where jobs are submitted"
+    if there and not os.environ.get("RAY_AUTH_TOKEN"):
+        known = stat.S_IMODE(Path(where).stat().st_mode) & 0o077
+        if known:
+            return Finding("Ray token", False, "others on this machine can read it", f"chmod 600 {where}")
+        if not Path(where).stat().st_size:
+            return Finding("Ray token", False, "an empty file", cure)
     needed = bool(os.environ.get("RAY_ADDRESS"))
     found = "present" if there else "none" if needed else "none yet; a private Ray makes one by itself"
     return Finding("Ray token", there or not needed, found, cure)
+
+
+def _loopback() -> Finding:
+    """Where Ray's dashboard and an MLflow server listen, as far as the environment decides it."""
+    told = {name: os.environ.get(name, "") for name in ("RAY_DASHBOARD_HOST", "MLFLOW_HOST")}
+    open_to_all = [f"{name}={host}" for name, host in told.items() if host not in ("", "127.0.0.1", "::1", "localhost")]
+    cure = "unset it and come through SSH: whoever reaches the port can run code or read results"
+    return Finding("loopback", not open_to_all, ", ".join(open_to_all) or "servers listen on this machine alone", cure)
 
 
 def _ray() -> Finding:
@@ -74,11 +91,13 @@ def _ray() -> Finding:
 def _mlflow() -> Finding:
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if uri and uri.startswith("http"):
-        host, _, port = uri.split("//", 1)[1].split("/", 1)[0].partition(":")
+        host, _, port = uri.split("//", 1)[1].split("/", 1)[0].rpartition("@")[2].partition(":")
         try:
             socket.create_connection((host, int(port or 80)), timeout=3).close()
         except (OSError, ValueError) as error:
-            return Finding("MLflow", False, f"{uri}: {error}", "start it, or leave exec.mlflow empty for SQLite")
+            return Finding(
+                "MLflow", False, f"{masked(uri)}: {error}", "start it, or leave exec.mlflow empty for SQLite"
+            )
     return Finding("MLflow", True, "exec.mlflow decides; SQLite inside exec.runs by default")
 
 
@@ -95,7 +114,17 @@ def _memory() -> Finding:
     return Finding("shared memory", free > 0.5, f"{free:.1f} GiB in /dev/shm", cure)
 
 
-CHECKS: tuple[Callable[[], Finding], ...] = (_python, _packages, _torch, _token, _ray, _mlflow, _disk, _memory)
+CHECKS: tuple[Callable[[], Finding], ...] = (
+    _python,
+    _packages,
+    _torch,
+    _token,
+    _loopback,
+    _ray,
+    _mlflow,
+    _disk,
+    _memory,
+)
 
 
 def examine() -> int:

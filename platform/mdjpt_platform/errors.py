@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+import re
+
+LONGEST = 2000
+"""Characters of what was found, or expected: names and values come from files and may be of any length."""
+UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal obeys instead of showing: escape sequences, and marks that turn the direction of writing."""
+LOGIN = re.compile(r"(://)[^/\s]*@")
+OPTION = re.compile(r"([?&][^=&\s]*(?:key|secret|token|passw|credential|sig)[^=&\s]*=)[^&\s]+", re.IGNORECASE)
+
 
 class MdjptError(Exception):
     """Something the user can mend; the message is the whole explanation."""
+
+    code = 2
+    """Exit code of a verb that ends with it."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+class Preempted(MdjptError):
+    """The run was told to end and did, with everything kept: the same command goes on."""
+
+    code = 75
+    """EX_TEMPFAIL of sysexits.h: try again later."""
 
 
 class BadInput(MdjptError):
@@ -12,8 +34,24 @@ class BadInput(MdjptError):
 
     def __init__(self, where: object, field: str, found: object, expected: object) -> None:
         self.where, self.field, self.found, self.expected = str(where), field, found, expected
-        super().__init__(f"{where}: {field}: found {found}, expected {expected}")
+        super().__init__(f"{where}: {brief(field)}: found {brief(found)}, expected {brief(expected)}")
 
     def __reduce__(self) -> tuple[type[BadInput], tuple[object, ...]]:
         """Survive the pickling between Ray processes (the default would replay one argument)."""
         return BadInput, (self.where, self.field, self.found, self.expected)
+
+
+def brief(value: object) -> str:
+    """A value as text, cut where nobody would read on."""
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
+
+
+def printable(text: str) -> str:
+    """Text for terminals and logs: control characters spelled out, no passwords of addresses."""
+    return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], masked(text))
+
+
+def masked(text: str) -> str:
+    """Text with the user and password of every address (`http://user:password@host`) and its secret options hidden."""
+    return OPTION.sub(r"\1***", LOGIN.sub(r"\1***@", text))

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from mdjpt_platform.config import SPECS, Config, ExecConfig, RunConfig
+from mdjpt_platform.config import SPECS, Config, RunConfig
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.execution import ExecConfig
+from mdjpt_platform.plain import YAML, read_text, yaml_of
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
@@ -24,11 +25,11 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """
     path = Path(path)
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml_of(read_text(path, YAML))
     except OSError as error:
         raise BadInput(path, "run file", error.strerror, "a readable YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(path, "run file", str(error).replace("\n", " "), "YAML") from None
+    except ValueError as error:
+        raise BadInput(path, "run file", error, "YAML") from None
     if not isinstance(tree, dict):
         raise BadInput(path, "run file", type(tree).__name__, "a mapping")
     for text in overrides:
@@ -53,8 +54,8 @@ def override(tree: dict[str, Any], text: str) -> None:
     if not equals or not key.strip():
         raise BadInput("--set", text, "no '='", "a.b=c")
     try:
-        set_field(tree, key.strip(), yaml.safe_load(value))
-    except yaml.YAMLError:
+        set_field(tree, key.strip(), yaml_of(value))
+    except ValueError:
         raise BadInput("--set", key, value, "a YAML value") from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,8 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from mdjpt_platform.config import Config, content_hash
-from mdjpt_platform.errors import BadInput, MdjptError
+from mdjpt_platform.errors import BadInput, MdjptError, printable
+from mdjpt_platform.plain import object_of
 from mdjpt_platform.runfile import load
+from mdjpt_platform.store.schema import check_name
 
 
 def job(verb: Callable[[Config], int]) -> int:
@@ -84,6 +85,7 @@ def simulated_folder(config: Config, name: str) -> Path | None:
     corpus = config.run.corpora[name]
     if corpus.simulate is None or name in config.exec.raw:
         return None
+    check_name(name)
     key = content_hash([name, corpus.layout, corpus.facts.model_dump(mode="json"), corpus.simulate.model_dump()])
     return Path(config.exec.simulated) / f"{name}-{key}"
 
@@ -120,7 +122,7 @@ def prepare(config: Config, only: Iterable[str] | None = None) -> int:
 
     names = list(config.run.corpora if only is None else only)
     report = prepare_stores(with_simulated(config, names), only=names)
-    print("\n".join(report.lines()))
+    print(printable("\n".join(report.lines())))
     stale = [name for name, one in report.corpora.items() if not (one.unchanged and page_beside(one.folder).exists())]
     write_quality(config, stale)
     return 0 if report.ok else 2
@@ -274,7 +276,7 @@ def _track(config: Config, folder: Path, values: dict[str, float] | None = None,
     uri = tracking_uri(config.exec)
     if uri is None:
         return
-    identity = json.loads((folder / "about.json").read_text(encoding="utf-8"))["identity"]
+    identity = object_of(folder / "about.json", ["identity"])["identity"]
     if not initialise(uri, config.exec.experiment, Path(config.exec.runs).resolve() / "mlartifacts"):
         return
     sink = MlflowSink(uri, config.exec.experiment, config.run.name, identity)

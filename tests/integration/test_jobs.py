@@ -55,7 +55,7 @@ def test_submission_needs_the_token(node: Head, tmp_path: Path) -> None:
 
 DRIVER = """
 import sys, ray
-from mdjpt_platform.config import ExecConfig
+from mdjpt_platform.execution import ExecConfig
 from mdjpt_platform.runtime import connect
 ray.init(address=sys.argv[1], runtime_env={"env_vars": {"PYTHONPATH": sys.argv[2]}}, log_to_driver=False)
 try:

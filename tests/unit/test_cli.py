@@ -50,6 +50,24 @@ def test_help_loads_none_of_the_heavy_libraries() -> None:
         assert verb in done.stdout
 
 
+def test_a_local_training_loads_none_of_what_others_need(world: Path, tmp_path: Path) -> None:
+    """Up to its first step; tracking comes after it (test_background), the others never."""
+    run_file = tmp_path / "run.yaml"
+    base = tree(world)
+    run_file.write_text(yaml.safe_dump(base | {"exec": base["exec"] | {"runs": str(tmp_path / "runs")}}))
+    code = (
+        "import sys\n"
+        "from mdjpt_platform.runfile import load\n"
+        "from mdjpt_platform import verbs\n"
+        "assert verbs.pretrain(load(sys.argv[1])) == 0\n"
+        "heavy = {'ray', 'mne.io', 'mlflow', 'sklearn', 'matplotlib', 'statsmodels', 'braindecode'}\n"
+        "print('LOADED', sorted(heavy & {*sys.modules}))\n"
+    )
+    line = [sys.executable, "-c", code, str(run_file)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "LOADED []", done.stdout + done.stderr
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with stores of good and odd corpora and one finished training."""

@@ -18,6 +18,7 @@ def _plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     token = tmp_path / "token"
     token.write_text("secret")
+    token.chmod(0o600)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
 
 
@@ -91,3 +92,27 @@ def test_tracking_server(monkeypatch: pytest.MonkeyPatch, listening: int, closed
     for uri, ok in ((f"http://127.0.0.1:{listening}/x", True), (f"http://127.0.0.1:{closed}", False), ("file:x", True)):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         assert finding("MLflow").ok is ok
+
+
+def test_a_token_that_others_can_read_or_that_is_empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.chmod(0o644)
+    assert not finding("Ray token").ok and finding("Ray token").cure == f"chmod 600 {token}"
+    token.chmod(0o600)
+    assert finding("Ray token").ok
+    token.write_text("")
+    assert not finding("Ray token").ok
+
+
+def test_servers_that_listen_to_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert finding("loopback").ok
+    monkeypatch.setenv("RAY_DASHBOARD_HOST", "0.0.0.0")
+    assert not finding("loopback").ok and "RAY_DASHBOARD_HOST=0.0.0.0" in finding("loopback").found
+
+
+def test_a_password_in_an_address_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, closed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://somebody:hunter2@127.0.0.1:{closed}")
+    examine()
+    assert "hunter2" not in capsys.readouterr().out and "127.0.0.1" in finding("MLflow").found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import read
 
 ADDRESS = 1024
 """Bytes; an address takes a fourth of it. Larger files are data and stay closed: listing a corpus opens no signals."""
@@ -18,7 +19,7 @@ def check(path: str | Path) -> None:
         raise BadInput(path, "file", "a link to nothing, as in a clone without its data", EXPECTED)
     if not path.is_file():
         raise BadInput(path, "file", "nothing there", "a file")
-    if path.stat().st_size <= ADDRESS and b"/annex/objects/" in path.read_bytes():
+    if path.stat().st_size <= ADDRESS and b"/annex/objects/" in read(path):
         raise BadInput(path, "file", "an address in place of the data, as in a clone without them", EXPECTED)
 
 

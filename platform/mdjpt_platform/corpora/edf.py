@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mdjpt_platform.corpora import reading
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import opened
 
 
 class _Header(NamedTuple):
@@ -91,7 +92,7 @@ def onsets(codes: NDArray[np.uint8], code: int | None = None) -> list[int]:
 def _whole(path: Path) -> _Header:
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with opened(path) as file:
             fixed = file.read(256)
             signals = _number(path, "number of signals", fixed[252:256])
             if len(fixed) < 256 or not 1 <= signals <= 4096:

@@ -13,6 +13,7 @@ import io
 import zipfile
 import zlib
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ import numpy as np
 from mdjpt_platform.corpora import reading
 from mdjpt_platform.corpora.base import Corpus, Facts, Recording, Segment, Stimulus, Trial
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import opened
 
 if TYPE_CHECKING:
     from mdjpt_platform.config import CorpusConfig
@@ -34,6 +36,9 @@ PHONEMES = reading.words("fleece goose trap thought m n ng f s sh v z zh p t k")
 REPEATS = 10
 MAX_BYTES = 64 * 2**20
 """Largest CSV unpacked; the published ones have 10 MB. A small archive can unpack to terabytes."""
+
+MAX_ROWS = 1 + len(PHONEMES) * REPEATS * SAMPLES
+"""Header and epochs of a whole session."""
 
 FACTS = Facts(
     title="FEIS fixation",
@@ -68,7 +73,12 @@ def recordings(name: str, config: CorpusConfig, root: Path) -> list[Recording]:
 def read(recording: Recording) -> list[Segment]:
     """One segment an epoch; the stimulus is `<label>-<occurrence>`. Raises BadInput."""
     (path,) = recording.files
-    rows = list(csv.reader(io.StringIO(_unpack(path))))
+    try:
+        rows = list(islice(csv.reader(io.StringIO(_unpack(path))), MAX_ROWS + 1))  # lines without text take memory too
+    except csv.Error as error:
+        raise BadInput(path, "CSV", error, "a table") from None
+    if len(rows) > MAX_ROWS:
+        raise BadInput(path, "CSV rows", f"more than {MAX_ROWS}", f"a header and at most {len(FACTS.shown)} epochs")
     if not rows or rows[0] != HEADER:
         raise BadInput(path, "CSV header", ",".join(rows[0] if rows else []), ",".join(HEADER))
     body = rows[1:]
@@ -95,7 +105,7 @@ def read(recording: Recording) -> list[Segment]:
 def _unpack(path: str) -> str:
     """The one CSV of the archive. Never trusts the size that the archive declares."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened(path) as packed, zipfile.ZipFile(packed) as archive:
             names = [name for name in archive.namelist() if name.endswith(".csv")]
             if len(names) != 1:
                 raise BadInput(path, "archive", ", ".join(archive.namelist()[:5]) or "nothing", "one CSV file")

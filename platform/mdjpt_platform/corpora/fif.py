@@ -9,6 +9,7 @@ import struct
 from pathlib import Path
 
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import opened
 
 _FILE_ID = 100
 _HEADER = struct.Struct(">4i")
@@ -19,7 +20,7 @@ def check_whole(path: str | Path) -> None:
     path = Path(path)
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with opened(path) as file:
             place, follows, first = 0, 0, True
             while follows != -1:
                 file.seek(place)

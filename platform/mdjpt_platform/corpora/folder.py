@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mdjpt_platform.config import CorpusConfig
 
 TABLE, CHANNELS = "trials.csv", "channels.csv"
+MAX_DIGITS = 10
 LABEL = "label"
 """Column of the label, unless the mapping names another."""
 FACTS = replace(
@@ -108,8 +109,9 @@ def _rows(table: Path, config: CorpusConfig) -> list[means.Row]:
     seen = set()
     for row in rows:
         for column in ("session", "trial", *(["play_order"] if row.get("play_order") else [])):
-            if not (row[column].isascii() and row[column].isdigit() and int(row[column]) > 0):
-                raise BadInput(table, column, repr(row[column]), "a number from 1 on")
+            text = row[column]
+            if not (text.isascii() and text.isdigit() and len(text) < MAX_DIGITS and int(text) > 0):
+                raise BadInput(table, column, repr(text), "a number from 1 on")
         if not (row["subject"].isascii() and row["subject"].replace("-", "").isalnum()):
             raise BadInput(table, "subject", repr(row["subject"]), "letters and digits")
         key = row["subject"], int(row["session"]), int(row["trial"])

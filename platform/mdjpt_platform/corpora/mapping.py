@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +14,13 @@ from mdjpt_platform.corpora import reading
 from mdjpt_platform.corpora.affect import valence_class
 from mdjpt_platform.corpora.base import Facts, Trial, classes_of
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import read
 
 if TYPE_CHECKING:
     from mdjpt_platform.config import CorpusConfig
 
+MAX_BYTES = 32 * 2**20
+"""Largest table; BIDS events of a long run have 100 kB."""
 ABSENT = ("", "n/a")
 """Cells that say nothing."""
 Row = dict[str, str]
@@ -32,8 +36,9 @@ def mapping_of(config: CorpusConfig) -> MappingConfig:
 def table(path: Path, delimiter: str, needed: Sequence[str]) -> list[dict[str, str]]:
     """Rows of a text table, cells stripped. Raises BadInput: no text, a column absent or twice, a ragged row."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # some published files start with a byte-order mark
-            lines = list(csv.reader(file, csv.excel_tab if delimiter == "\t" else csv.excel, strict=True))
+        text = read(path, MAX_BYTES).decode("utf-8-sig")  # some published files start with a byte-order mark
+        file = io.StringIO(text, newline="")
+        lines = list(csv.reader(file, csv.excel_tab if delimiter == "\t" else csv.excel, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInput(path, "table", " ".join(str(error).split())[:120], "UTF-8 text with a header") from None
     header, *body = [[cell.strip() for cell in line] for line in lines if line] or [[]]

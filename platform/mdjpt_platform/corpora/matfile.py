@@ -20,9 +20,12 @@ from scipy.io.matlab import MatReadError
 
 from mdjpt_platform.corpora import matstream, reading
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import opened
 
 MAX_VALUES = 2**29
 """Largest variable opened (4 GiB of float64); the largest public one is a fourth of it."""
+MAX_CELLS = 2**16
+"""SciPy makes room for the cells that a header announces, before it looks for them."""
 _DAMAGED = (MatReadError, Warning, NameError, ValueError, TypeError, LookupError, EOFError, OSError, zlib.error)
 """What SciPy raises on files that are truncated or no MAT file (NameError: a defect of its own)."""
 _HDF5 = (b"\x89HDF\r\n\x1a\n", b"MATLAB 7.3")
@@ -52,6 +55,9 @@ def load(path: str | Path, key: str) -> np.ndarray[Any, Any]:
     Raises BadInput: as `variables`, and where there is none of that name.
     """
     with _guarded(path):
+        for name, shape, kind in whosmat(str(path)):
+            if name == key and prod(shape) > (MAX_CELLS if kind in ("cell", "struct", "object") else MAX_VALUES):
+                raise BadInput(path, f"shape of {key}", f"{kind} {shape}", f"at most {MAX_CELLS} cells")
         tree = loadmat(str(path), variable_names=[key])
     if key not in tree:
         raise BadInput(path, "variables", "none of that name", key)
@@ -83,7 +89,7 @@ def matrix(path: str | Path, key: str, shape: Sequence[int]) -> np.ndarray[Any, 
 def _guarded(path: str | Path) -> Iterator[None]:
     """Around SciPy: what it raises on damaged files, and what it merely warns of, becomes BadInput."""
     try:
-        with Path(path).open("rb") as file:
+        with opened(path) as file:
             if file.read(10).startswith(_HDF5):
                 expected = "version 5 to 7 (in MATLAB: load it, then save(..., '-v7'))"
                 raise BadInput(path, "MAT file", "version 7.3 (HDF5)", expected)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import opened
 
 MAX_BYTES = 2**30
 """Largest array or list of text read; DREAMER's have 6 MB."""
@@ -64,7 +65,7 @@ def branch(path: str | Path, route: Route, skip: Collection[str] = ()) -> Any:
 
 def _walk(path: str | Path, route: Route, skip: Collection[str] | None) -> Any:
     try:
-        with Path(path).open("rb") as file:
+        with opened(path) as file:
             start = file.read(128)
             if len(start) < 128 or start[124:128] not in (b"\x00\x01IM", b"\x01\x00MI"):
                 raise ValueError("no header of version 5")

@@ -19,6 +19,7 @@ import numpy as np
 
 from mdjpt_platform.corpora import reading
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import opened
 
 KINDS = {"VEO": "eog", "HEO": "eog", "VEOG": "eog", "HEOG": "eog", "ECG": "ecg", "EKG": "ecg", "EMG": "emg"}
 """Type by name; whatever else is no declared EEG channel is misc: mastoids, CB1, CB2, triggers, unnamed inputs."""
@@ -99,7 +100,7 @@ def _header(path: Path) -> _Header:
     """What is needed of the header, once it agrees with the file's size."""
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with opened(path) as file:
             setup = file.read(SETUP).ljust(SETUP, b"\0")
             channels, rate = struct.unpack_from("<H", setup, 370)[0], struct.unpack_from("<H", setup, 376)[0]
             samples, table = struct.unpack_from("<i", setup, 864)[0], struct.unpack_from("<i", setup, 886)[0]

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import opened
 
 _DAMAGED = (
-    OSError, ValueError, TypeError, LookupError, EOFError, OverflowError, SyntaxError, RecursionError, TokenError,
+    OSError, ValueError, TypeError, LookupError, EOFError, OverflowError, MemoryError, SyntaxError, RecursionError,
+    TokenError,
 )  # fmt: skip
 """What NumPy raises on headers that are no headers."""
 
@@ -23,12 +25,13 @@ def open_array(path: str | Path) -> np.ndarray[Any, Any]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             begins = file.read(8)
         if not begins.startswith(np.lib.format.MAGIC_PREFIX):
             found = "a pickle" if begins[:1] == b"\x80" else repr(begins)
             raise BadInput(path, "NumPy file", found, "an array saved by NumPy; nothing was unpickled")
-        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        with np.errstate(over="ignore"):  # of shapes beyond reason, which do not fit the bytes either
+            return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except _DAMAGED as error:
         found = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
         raise BadInput(path, "NumPy file", found, "a whole array of real numbers") from None

@@ -18,10 +18,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from mdjpt_platform.corpora.opcodes import check_operations
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import opened
 
 MAX_BYTES = 4 * 2**30
 """Largest pickle opened; the largest public one is a fifteenth of it."""
+MAX_DIMENSIONS = 8
 _ALLOWED = (
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
@@ -75,7 +78,8 @@ def load_arrays(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise BadInput(path, "size", f"{size} bytes", f"at most {MAX_BYTES}")
-        with path.open("rb") as file:
+        with opened(path) as file:
+            check_operations(file, size)
             tree = _NotesOnly(file, encoding="latin1").load()
     except OSError as error:
         raise BadInput(path, "file", error.strerror, "a readable pickle") from None
@@ -89,10 +93,24 @@ def load_arrays(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
         ) from None
     try:
         if isinstance(tree, dict) and all(isinstance(key, str) for key in tree):
-            return {key: _array(value) for key, value in tree.items()}
+            return _arrays(tree, size)
         return _array(tree)
     except _RefusedError as error:
         raise BadInput(path, "pickle", *error.args) from None
+
+
+def _arrays(tree: dict[str, Any], size: int) -> dict[str, np.ndarray]:
+    """Arrays by name; together no larger than the file that they come from: text may be shared and is copied."""
+    found, total, built = {}, 0, dict[int, np.ndarray]()
+    for key, note in tree.items():
+        array = built.get(id(note))
+        if array is None:
+            array = built[id(note)] = _array(note)
+            total += array.nbytes
+        if total > size:
+            raise _RefusedError(f"arrays of more than {total} bytes in {size}", "arrays with bytes of their own")
+        found[key] = array
+    return found
 
 
 def _array(note: Any) -> np.ndarray:
@@ -109,11 +127,15 @@ def _array(note: Any) -> np.ndarray:
     else:
         raise _RefusedError(f"a {note.called or 'call'} that is no array", "an array or a dictionary of arrays")
     kind, content = _dtype(dtype), _bytes(data)
-    sound = isinstance(shape, tuple) and all(type(length) is int and length >= 0 for length in shape)
+    sound = isinstance(shape, tuple) and len(shape) <= MAX_DIMENSIONS
+    sound = sound and all(type(length) is int and 0 <= length <= MAX_BYTES for length in shape)
     if not sound or order not in ("C", "F") or prod(shape) * kind.itemsize != len(content):
         raise _RefusedError(f"{len(content)} bytes for shape {shape} of {kind}", "as many bytes as the shape needs")
-    flat: np.ndarray = np.frombuffer(content, kind)
-    return flat.reshape(shape) if order == "C" else flat.reshape(shape[::-1]).T
+    flat: np.ndarray = np.frombuffer(content, kind) if len(content) else np.zeros(0, kind)
+    try:
+        return flat.reshape(shape) if order == "C" else flat.reshape(shape[::-1]).T
+    except ValueError:  # no value at all, and other dimensions beyond NumPy's reach
+        raise _RefusedError(f"shape {shape}", "the shape of an array") from None
 
 
 def _dtype(note: Any) -> np.dtype[Any]:

@@ -6,7 +6,6 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 
 def resampling(samples: int, ratio: Fraction) -> NDArray[np.float32]:
@@ -17,5 +16,7 @@ def resampling(samples: int, ratio: Fraction) -> NDArray[np.float32]:
     """
     if ratio == 1:
         return np.eye(samples, dtype=np.float32)
+    from scipy.signal import resample_poly  # half a second that models at the windows' own rate need not wait
+
     columns = resample_poly(np.eye(samples), ratio.numerator, ratio.denominator, axis=0, padtype="line")
     return np.ascontiguousarray(columns.T, dtype=np.float32)

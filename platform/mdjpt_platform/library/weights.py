@@ -15,7 +15,10 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import read
 
+LARGEST = 2**36
+"""Bytes of a file of weights."""
 SHOWN = 3
 """Names of a kind that an error lists."""
 
@@ -23,7 +26,7 @@ SHOWN = 3
 def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
     """Tensors by name. Raises BadInput: no file, other bytes than the digest's, or more in it than tensors."""
     try:
-        content = path.read_bytes()
+        content = read(path, LARGEST)
     except OSError as error:
         raise BadInput(path, "model.weights", error.strerror, "a local file of weights") from None
     digest = hashlib.sha256(content).hexdigest()
@@ -35,7 +38,7 @@ def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
             if path.suffix == ".safetensors"
             else torch.load(BytesIO(content), map_location="cpu", weights_only=True)
         )
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, EOFError):
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, TypeError, LookupError):
         raise BadInput(path, "content", "no state dictionary", "tensors by name, .safetensors or torch") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise BadInput(path, "content", "objects other than tensors", "a state dictionary: tensors by name")

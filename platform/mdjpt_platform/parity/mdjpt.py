@@ -13,6 +13,7 @@ from torch import Tensor
 from mdjpt_model.losses import alignment, centroids, inter_subject_contrast
 from mdjpt_model.model import MdJPT
 from mdjpt_model.released import load_released, our_name
+from mdjpt_platform.corpora.npy import open_array
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.parity.vectors import gradient_error, load_vectors, off, present, relative, require
 
@@ -55,10 +56,7 @@ def _ranking(prefix: Path, given: Path | None) -> tuple[NDArray[np.int64] | None
     path = given if given is not None else beside
     if given is None and not beside.is_file():
         return None, "recomputed from electrode positions (97 % of the first three agree with the released ranking)"
-    try:
-        ranking = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise BadInput(path, "neighbours", error, "a .npy ranking [60, 60]") from None
+    ranking = open_array(path)
     if ranking.shape != (60, 60) or not np.array_equal(np.sort(ranking, axis=1), np.tile(np.arange(60), (60, 1))):
         raise BadInput(path, "neighbours", f"shape {ranking.shape}", "every row a permutation of 0..59")
     return ranking, path.name

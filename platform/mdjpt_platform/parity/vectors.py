@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import json_of, read
 
 TOLERANCE = 1e-4
 
@@ -27,8 +27,8 @@ def present(prefix: Path, suffix: str) -> Path:
 def description(path: Path) -> dict[str, Any]:
     """The JSON of a description. Raises BadInput: not JSON, not an object."""
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        described = json_of(read(path))
+    except (OSError, ValueError) as error:
         raise BadInput(path, "content", error, "JSON") from None
     if not isinstance(described, dict):
         raise BadInput(path, "kind", type(described).__name__, "the description of vectors, an object")

@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 
 from mdjpt_platform.corpora.base import Trial
+from mdjpt_platform.plain import json_of, read_text
 from mdjpt_platform.preprocess.identical import Prints
 from mdjpt_platform.preprocess.signals import Piece, Signals
 from mdjpt_platform.store.read import file_sha256
 from mdjpt_platform.store.write import Hashing, new_draft
 
 KEPT, STATE, PIECES = "steps", "state.txt", "pieces.npy"
+DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError, SyntaxError)
+"""What reading a state raises that we did not write."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def load_kept(folder: Path) -> Underway | None:
         tree = _tree(folder)
         if file_sha256(folder / PIECES) == tree["sha256"]:
             return _underway(tree, np.load(folder / PIECES, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, LookupError, TypeError):
+    except DAMAGED:
         pass
     if folder.exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -82,7 +85,7 @@ def is_kept(folder: Path) -> bool:
     """Whether a state is there, by its size; signals are not read, nothing is removed."""
     try:
         return bool((folder / PIECES).stat().st_size == _tree(folder)["bytes"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except DAMAGED:
         return False
 
 
@@ -95,10 +98,10 @@ def prune(work: Path, keys: Collection[str]) -> None:
 
 def _tree(folder: Path) -> dict[str, Any]:
     """What `state.txt` holds: the checksum of its second line, and that line. Raises ValueError, OSError."""
-    checksum, text = (folder / STATE).read_text(encoding="utf-8").splitlines()
+    checksum, text = read_text(folder / STATE).splitlines()
     if checksum != _sum(text):
         raise ValueError("damaged")
-    tree: dict[str, Any] = json.loads(text)
+    tree: dict[str, Any] = json_of(text)
     return tree
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mdjpt_platform.config import Config, CorpusConfig, ExecConfig, StepConfig
+from mdjpt_platform.config import Config, CorpusConfig, StepConfig
 from mdjpt_platform.corpora.base import Corpus, Recording, classes_of
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.execution import ExecConfig
 from mdjpt_platform.objects import at, is_uri
 from mdjpt_platform.preprocess.finalise import check_ids
 from mdjpt_platform.preprocess.recording import signature

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mdjpt_platform.atomic import write_atomic
-from mdjpt_platform.config import Frozen
 from mdjpt_platform.corpora.base import Recording, Trial
+from mdjpt_platform.frozen import Frozen
+from mdjpt_platform.plain import read
 from mdjpt_platform.preprocess.identical import Prints
 from mdjpt_platform.preprocess.kept import Underway
 from mdjpt_platform.preprocess.quality import look
@@ -118,7 +119,7 @@ def save_prepared(
 def load_prepared(folder: Path) -> Prepared | None:
     """The result in a work folder, or None if there is none or it is damaged."""
     try:
-        prepared = Prepared.model_validate_json((folder / RESULT).read_bytes())
+        prepared = Prepared.model_validate_json(read(folder / RESULT))
         if file_sha256(folder / SIGNAL) == prepared.signal.sha256:
             return prepared
     except (OSError, ValidationError):
@@ -130,7 +131,7 @@ def load_prepared(folder: Path) -> Prepared | None:
 def is_prepared(folder: Path) -> bool:
     """Whether a result is there, by its size; signals are not read, nothing is removed."""
     try:
-        prepared = Prepared.model_validate_json((folder / RESULT).read_bytes())
+        prepared = Prepared.model_validate_json(read(folder / RESULT))
         return (folder / SIGNAL).stat().st_size == prepared.signal.bytes
     except (OSError, ValidationError):
         return False

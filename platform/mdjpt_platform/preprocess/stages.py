@@ -18,6 +18,7 @@ from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.config import content_hash
 from mdjpt_platform.corpora.base import Recording
 from mdjpt_platform.errors import BadInput, MdjptError
+from mdjpt_platform.plain import json_of, read
 from mdjpt_platform.preprocess.finalise import (
     Scaled,
     assemble,
@@ -275,7 +276,7 @@ def _portable(reason: str, raw: Path) -> str:
 def load_digests(work: Path) -> dict[str, str]:
     """Checksums of raw files that earlier runs have read; a convenience, so a broken file counts as none."""
     try:
-        tree = json.loads((work / DIGESTS).read_bytes())
+        tree = json_of(read(work / DIGESTS))
     except (OSError, ValueError):
         return {}
     return tree if isinstance(tree, dict) else {}

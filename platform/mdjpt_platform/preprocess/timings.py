@@ -11,7 +11,8 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from mdjpt_platform.atomic import write_atomic
-from mdjpt_platform.config import Frozen
+from mdjpt_platform.frozen import Frozen
+from mdjpt_platform.plain import read
 
 TIMINGS = "timings.json"
 
@@ -80,7 +81,7 @@ def timed(seconds: Seconds, name: str) -> Iterator[None]:
 def load_timings(work: Path) -> Timings:
     """Timings of a corpus; none if they are absent or broken."""
     try:
-        return Timings.model_validate_json((work / TIMINGS).read_bytes())
+        return Timings.model_validate_json(read(work / TIMINGS))
     except (OSError, ValidationError):
         return Timings()
 

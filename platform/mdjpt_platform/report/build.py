@@ -12,6 +12,7 @@ import pandas as pd
 
 from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.errors import MdjptError
+from mdjpt_platform.private import without_subjects
 from mdjpt_platform.report.figures import loss_curves, score_plot
 from mdjpt_platform.report.inputs import ReportInputs, TargetLike
 from mdjpt_platform.report.maps import confusion_plot, embedding_plot
@@ -41,7 +42,6 @@ from mdjpt_platform.report.wording import (
     ordered,
     plain,
     readout_name,
-    without_subjects,
 )
 
 TEMPLATE = "template.html.j2"

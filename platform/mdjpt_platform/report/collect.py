@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-
-import pandas as pd
 
 from mdjpt_model.losses import chance_contrast
 from mdjpt_platform import __version__
 from mdjpt_platform.config import Config, RunConfig
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import object_of, table_of
 from mdjpt_platform.report.inputs import CorpusInfo, ReportInputs, load_target
 from mdjpt_platform.store import Store
 from mdjpt_platform.tracking import read_jsonl
@@ -27,8 +25,8 @@ def collect(config: Config, folder: Path, evaluation: Path) -> ReportInputs:
     Raises BadInput: a store, log or result is absent or damaged.
     """
     run = config.run
-    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    about = object_of(folder / "about.json", ["identity"])
+    result = object_of(folder / "result.json", ["weights_sha256"])
     stores = open_stores(config, tuple(dict.fromkeys((*run.sources, *run.targets))), verify=False)
     done = [target for target in run.targets if (evaluation / target / "results.json").exists()]
     if run.targets and not done:
@@ -45,7 +43,7 @@ def collect(config: Config, folder: Path, evaluation: Path) -> ReportInputs:
         contrast_chance=_contrast_chance(run, stores),
         corpora=[_corpus(config, name, store) for name, store in stores.items()],
         targets=[load_target(evaluation / target) for target in done],
-        atlas=pd.read_parquet(evaluation / ATLAS) if (evaluation / ATLAS).exists() else None,
+        atlas=table_of(evaluation / ATLAS) if (evaluation / ATLAS).exists() else None,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import json_of, read, table_of
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def load_target(folder: str | Path) -> TargetInputs:
     for name in ("results", "confusion"):
         path = folder / f"{name}.json"
         try:
-            trees[name] = json.loads(path.read_text(encoding="utf-8"))
+            trees[name] = json_of(read(path))
         except (OSError, ValueError) as error:
             raise BadInput(path, "evaluation", error, "results of `mdjpt evaluate`") from None
     for name in ("scores", "subjects", "embedding", "affect"):
@@ -127,10 +127,13 @@ def load_target(folder: str | Path) -> TargetInputs:
         if name == "affect" and not path.exists():  # coordinates were not read out
             continue
         try:
-            tables[name] = pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            raise BadInput(path, "evaluation", error, "results of `mdjpt evaluate`") from None
+            tables[name] = table_of(path)
+        except BadInput as error:
+            raise BadInput(path, "evaluation", error.found, "results of `mdjpt evaluate`") from None
     results = trees["results"]
+    sound = isinstance(results, dict) and {"target", "tests", "notes"} <= results.keys()
+    if not sound or not isinstance(trees["confusion"], list):
+        raise BadInput(folder, "evaluation", "other content", "results of `mdjpt evaluate`")
     return TargetInputs(
         target=results["target"],
         tests=pd.DataFrame(results["tests"]),

@@ -134,20 +134,6 @@ def pseudonyms(subjects: Iterable[object]) -> dict[str, str]:
     return {name: f"S{place:0{width}d}" for place, name in enumerate(ids, 1)}
 
 
-def without_subjects(tree: Any) -> Any:
-    """A configuration whose lists of subjects are replaced by their length."""
-    if isinstance(tree, Mapping):
-        return {
-            str(key): f"{len(value)} named"
-            if key == "subjects" and isinstance(value, list | tuple)
-            else without_subjects(value)
-            for key, value in tree.items()
-        }
-    if isinstance(tree, list | tuple):
-        return [without_subjects(value) for value in tree]
-    return tree
-
-
 def natural(text: str) -> list[tuple[int, int, str]]:
     """Sort key under which digits count as numbers: `x2` before `x10`."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import json_of, opened, read, require_regular
 from mdjpt_platform.store.schema import (
     FORMAT,
     INDEX,
@@ -29,6 +31,14 @@ from mdjpt_platform.store.schema import (
 )
 
 CURE = "run `mdjpt prepare` again"
+MAX_ROWS, MAX_TEXT = 2**20, 2**28
+"""Trials of an index, and bytes of its text columns written out: Parquet can mean terabytes with a few of its own."""
+TEXTS = [field.name for field in INDEX_SCHEMA if field.type == pa.string()]
+NO_ARRAY = (
+    OSError, ValueError, TypeError, LookupError, EOFError, OverflowError, MemoryError, SyntaxError, RecursionError,
+    TokenError,
+)  # fmt: skip
+"""What NumPy raises on headers that are no headers."""
 
 
 class Store:
@@ -139,9 +149,11 @@ def map_signal(path: Path, entry: SignalFile) -> NDArray[np.float32]:
     """Read-only memory map of a signal file, refused unless it is what the manifest says."""
     _check_size(path, entry)
     try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise BadInput(path, "signal file", str(error).replace("\n", " "), "a .npy file") from None
+        with np.errstate(over="ignore"):  # of shapes beyond reason, which do not fit the bytes either
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except NO_ARRAY as error:
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        raise BadInput(path, "signal file", said, "a .npy file") from None
     found = (mapped.dtype.str, mapped.shape, bool(mapped.flags.c_contiguous))
     if found != ("<f4", entry.shape, True):
         raise BadInput(path, "signal file", found, f"float32, {entry.shape}, C order; {CURE}")
@@ -152,7 +164,7 @@ def map_signal(path: Path, entry: SignalFile) -> NDArray[np.float32]:
 def _manifest(folder: Path, key: str) -> Manifest:
     path = folder / MANIFEST
     try:
-        tree = json.loads(path.read_bytes())
+        tree = json_of(read(path))
     except FileNotFoundError:
         raise BadInput(folder, "store", "no manifest.json", "a prepared store; run `mdjpt prepare` first") from None
     except (OSError, ValueError) as error:
@@ -164,7 +176,8 @@ def _manifest(folder: Path, key: str) -> Manifest:
         manifest = Manifest.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadInput(path, ".".join(map(str, first["loc"])), repr(first.get("input")), first["msg"]) from None
+        found = repr(first.get("input"))[:300]
+        raise BadInput(path, ".".join(map(str, first["loc"])), found, first["msg"]) from None
     own = store_key(manifest.corpus, manifest.config, manifest.recipe)
     if not own == manifest.key == key:
         raise BadInput(path, "key", f"{own}: a store written by another recipe", f"{key}; {CURE}")
@@ -174,18 +187,18 @@ def _manifest(folder: Path, key: str) -> Manifest:
 def _index(folder: Path, manifest: Manifest) -> pd.DataFrame:
     path = folder / INDEX
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = read(path)
     except OSError as error:
         raise BadInput(path, "index", error.strerror, f"a Parquet file; {CURE}") from None
+    found = hashlib.sha256(content).hexdigest()
     if found != manifest.index:
         raise BadInput(path, "sha256", f"{found[:16]}: damaged", f"{manifest.index[:16]}; {CURE}")
-    try:
-        table = pq.read_table(path)
-    except pa.ArrowException as error:
-        raise BadInput(path, "index", str(error), f"a Parquet file; {CURE}") from None
-    if not table.schema.equals(INDEX_SCHEMA):
-        raise BadInput(path, "columns", table.schema.names, INDEX_SCHEMA.names)
-    index = table.to_pandas()
+    index = _rows(path, content)
+    if index.duplicated(["subject", "session", "trial"]).any():
+        raise BadInput(path, "trial", "one subject, session and trial twice", "every trial once")
+    for field in ("valence", "arousal"):
+        if not index[field].dropna().between(-1, 1).all():
+            raise BadInput(path, field, f"{index[field].min()}..{index[field].max()}", "-1..1, or null")
     for name, offset, samples in zip(index["file"], index["offset"], index["samples"], strict=True):
         entry = manifest.files.get(name)
         if entry is None:
@@ -198,32 +211,73 @@ def _index(folder: Path, manifest: Manifest) -> pd.DataFrame:
     return index
 
 
+def _rows(path: Path, content: bytes) -> pd.DataFrame:
+    """The index in a Parquet file. Raises BadInput: another schema, damaged, more than the limits."""
+    try:
+        with pq.ParquetFile(pa.BufferReader(content), read_dictionary=TEXTS) as file:
+            columns = {field.name: field for field in file.schema_arrow}
+            plain = [field.with_type(pa.string()) if field.name in TEXTS else field for field in columns.values()]
+            if not pa.schema(plain).equals(INDEX_SCHEMA) or len(columns) < len(file.schema_arrow):
+                raise BadInput(path, "columns", file.schema_arrow.names, INDEX_SCHEMA.names)
+            if file.metadata.num_rows > MAX_ROWS:
+                raise BadInput(path, "rows", file.metadata.num_rows, f"at most {MAX_ROWS}")
+            table = file.read()
+        table.validate(full=True)
+        told = sum(_written_out(column) for column in table.columns)
+        if told > MAX_TEXT:
+            raise BadInput(path, "text", f"{told} bytes", f"at most {MAX_TEXT}")
+        table = table.cast(INDEX_SCHEMA)
+        table.validate(full=True)  # text that is no UTF-8
+        empty = [f.name for f in INDEX_SCHEMA if not f.nullable and table[f.name].null_count]
+        if empty:
+            raise BadInput(path, empty[0], "nothing", "a value in every row")
+        return table.to_pandas(ignore_metadata=True)
+    except (pa.ArrowException, OSError, ValueError, LookupError, MemoryError, OverflowError) as error:
+        found = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise BadInput(path, "index", found, f"a Parquet file; {CURE}") from None
+
+
+def _written_out(column: pa.ChunkedArray) -> int:
+    """Bytes of a dictionary-encoded text column with every value in its place; 0 for any other."""
+    if not pa.types.is_dictionary(column.type):
+        return 0
+    sizes = (pc.sum(pc.binary_length(part.dictionary).take(part.indices)).as_py() or 0 for part in column.chunks)
+    return int(sum(sizes))
+
+
 def _quality(folder: Path, manifest: Manifest) -> dict[str, Any]:
     path = folder / QUALITY
     try:
-        content = path.read_bytes()
+        content = read(path)
     except OSError as error:
         raise BadInput(path, "quality", error.strerror, f"a JSON file; {CURE}") from None
     found = hashlib.sha256(content).hexdigest()
     if found != manifest.quality:
         raise BadInput(path, "sha256", f"{found[:16]}: damaged", f"{manifest.quality[:16]}; {CURE}")
-    tree: dict[str, Any] = json.loads(content)
+    try:
+        tree = json_of(content)
+    except ValueError as error:
+        raise BadInput(path, "quality", error, f"JSON; {CURE}") from None
+    if not isinstance(tree, dict) or not all(isinstance(one, dict) for one in tree.values()):
+        raise BadInput(path, "quality", "something else", f"an object a recording; {CURE}")
     return tree
 
 
 def _inside(folder: Path, path: Path, name: str) -> None:
     """Signal files are `signals/<name>.npy`, in this very store: no '..', no absolute path, no link out of it."""
     parts = Path(name).parts
-    within = path.resolve().is_relative_to(folder.resolve())
+    within = "\0" not in name and path.resolve().is_relative_to(folder.resolve())
     if len(parts) != 2 or parts[0] != SIGNALS or ".." in parts or not name.endswith(".npy") or not within:
         raise BadInput(folder / MANIFEST, "files", name, f"{SIGNALS}/<recording>.npy inside the store")
 
 
 def _check_size(path: Path, entry: SignalFile) -> None:
     try:
-        size = path.stat().st_size
+        found = path.stat()
+        require_regular(found.st_mode, path)
     except OSError as error:
         raise BadInput(path, "signal file", error.strerror, f"{entry.bytes} bytes; {CURE}") from None
+    size = found.st_size
     if size != entry.bytes:
         raise BadInput(path, "signal file", f"{size} bytes: truncated or foreign", f"{entry.bytes} bytes; {CURE}")
 
@@ -235,8 +289,8 @@ def _check_sum(path: Path, expected: str) -> None:
 
 
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file, hex. Raises OSError."""
-    with open(path, "rb") as file:
+    """SHA-256 of a regular file, hex. Raises OSError."""
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from pyarrow.fs import FileType
 from pydantic import ValidationError
 
-from mdjpt_platform.config import CorpusConfig, ExecConfig, StepConfig
+from mdjpt_platform.config import CorpusConfig, StepConfig
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.execution import ExecConfig
 from mdjpt_platform.objects import Object, Place, asked, download, is_uri, listing, together, upload
 from mdjpt_platform.store.read import CURE, Store, open_store
 from mdjpt_platform.store.schema import INDEX, MANIFEST, QUALITY, SAFE_NAME, SIGNALS, Manifest, store_folder

@@ -9,8 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 from pydantic import Field
 
-from mdjpt_platform.config import CorpusConfig, Frozen, StepConfig, content_hash
+from mdjpt_platform.config import CorpusConfig, StepConfig, content_hash
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.frozen import Frozen
 
 FORMAT = 2
 """Raised when a reader of the older format would misread the newer one; part of every key."""
@@ -131,11 +132,16 @@ def store_key(name: str, corpus: CorpusConfig, recipe: Sequence[StepConfig]) -> 
     )
 
 
+def check_name(name: str) -> None:
+    """Raise BadInput: the corpus' name cannot name a folder."""
+    if not SAFE_NAME.fullmatch(name):
+        raise BadInput("run file", f"corpora.{name}", repr(name), "a name of letters, digits, '-', '_', '.'")
+
+
 def store_folder(root: str | Path, name: str, corpus: CorpusConfig, recipe: Sequence[StepConfig]) -> Path:
     """`<root>/<corpus>/<key>`; `recipe` is a resolved one (`preprocess.recipe.resolve`).
 
     Raises BadInput: the corpus' name cannot name a folder.
     """
-    if not SAFE_NAME.fullmatch(name):
-        raise BadInput("run file", f"corpora.{name}", repr(name), "a name of letters, digits, '-', '_', '.'")
+    check_name(name)
     return Path(root) / name / store_key(name, corpus, recipe)

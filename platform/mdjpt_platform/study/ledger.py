@@ -18,8 +18,9 @@ from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
 
 from mdjpt_platform.atomic import write_atomic
-from mdjpt_platform.config import Frozen
-from mdjpt_platform.errors import BadInput, MdjptError
+from mdjpt_platform.errors import BadInput, MdjptError, masked
+from mdjpt_platform.frozen import Frozen
+from mdjpt_platform.plain import read, table_of
 from mdjpt_platform.study.grid import Cell
 
 STUDY, CELLS, LOCK = "study.json", "cells", ".lock"
@@ -58,8 +59,8 @@ class Ledger:
     def entry(self, key: str) -> Entry | None:
         """The entry of a cell; None if there is none, or if it or its table is damaged (the cell is run again)."""
         try:
-            entry = Entry.model_validate_json((self.cells / f"{key}.json").read_bytes())
-            if entry.state != "failed" and _sha256((self.cells / f"{key}.parquet").read_bytes()) != entry.table:
+            entry = Entry.model_validate_json(read(self.cells / f"{key}.json"))
+            if entry.state != "failed" and _sha256(read(self.cells / f"{key}.parquet")) != entry.table:
                 return None
         except (OSError, ValidationError):
             return None
@@ -93,7 +94,7 @@ class Ledger:
             entry = self.entry(cell.key)
             if entry is None or entry.state != "done":
                 continue
-            scores = pd.read_parquet(self.cells / f"{cell.key}.parquet")
+            scores = table_of(self.cells / f"{cell.key}.parquet")
             place = {**cell.place, "sources": " ".join(cell.place["sources"])}
             columns = {name: in_column(value) for name, value in place.items()}
             parts.append(scores.assign(cell=cell.key, code=entry.code, **columns))
@@ -110,7 +111,7 @@ class Ledger:
         """Keep what the study is. Raises BadInput: the folder cannot be written."""
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.folder / STUDY, json.dumps(tree, indent=1, sort_keys=True).encode())
+            write_atomic(self.folder / STUDY, masked(json.dumps(tree, indent=1, sort_keys=True)).encode())
         except OSError as error:
             raise BadInput(self.folder, "exec.runs", error.strerror, "a writable folder") from None
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from mdjpt_platform.code import sources
-from mdjpt_platform.config import Config, ExecConfig, RunConfig, WindowConfig
+from mdjpt_platform.config import Config, RunConfig, WindowConfig
+from mdjpt_platform.execution import ExecConfig
 from mdjpt_platform.families import FAMILIES
 from mdjpt_platform.objects import is_uri
 from mdjpt_platform.store import Store

@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from mdjpt_platform.config import Config, RunConfig, content_hash
-from mdjpt_platform.errors import BadInput
+from mdjpt_platform.errors import BadInput, masked
 from mdjpt_platform.study.space import SearchConfig
 
 if TYPE_CHECKING:
@@ -122,4 +122,6 @@ def run_file(study: str, search: SearchConfig, base: Config, run: RunConfig, tri
     )
     tree = run.model_dump(mode="json", exclude_defaults=True)
     execution = base.exec.model_dump(mode="json", exclude_defaults=True)
+    if masked(execution.get("mlflow") or "") != (execution.get("mlflow") or ""):
+        del execution["mlflow"]  # an address with a password in it stays where it was written
     return head + yaml.safe_dump({**tree, "name": f"{study}-best", "exec": execution}, sort_keys=False)

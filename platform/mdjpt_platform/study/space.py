@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mdjpt_platform.config import Frozen
+from mdjpt_platform.frozen import Frozen
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from mdjpt_platform.config import Config, Frozen, content_hash
+from mdjpt_platform.config import Config, content_hash
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.frozen import Frozen
+from mdjpt_platform.plain import YAML, read_text, yaml_of
 from mdjpt_platform.runfile import first_error, load, override
 from mdjpt_platform.study.space import SearchConfig
 
@@ -40,7 +41,7 @@ class PoolConfig(Frozen):
 class StudyConfig(Frozen):
     """A study file."""
 
-    name: str = Field(description="for people and folders", pattern=r"[A-Za-z0-9_-]+")
+    name: str = Field(description="for people and folders", pattern=r"^[A-Za-z0-9_-]{1,100}$")
     base: str = Field(description="run file, relative to the study file")
     set: dict[str, Any] = Field(default_factory=dict, description="fields of the base run to change, `a.b: value`")
     pool: PoolConfig | None = Field(None, description="combinations of sources; the base run's sources if absent")
@@ -97,11 +98,11 @@ def load_study(path: str | Path, overrides: Iterable[str] = ()) -> tuple[StudyCo
     """
     path = Path(path)
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml_of(read_text(path, YAML))
     except OSError as error:
         raise BadInput(path, "study file", error.strerror, "a readable YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(path, "study file", str(error).replace("\n", " "), "YAML") from None
+    except ValueError as error:
+        raise BadInput(path, "study file", error, "YAML") from None
     if not isinstance(tree, dict):
         raise BadInput(path, "study file", type(tree).__name__, "a mapping")
     for text in overrides:

@@ -6,7 +6,6 @@ sends what a tracking server missed.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +13,7 @@ import pandas as pd
 from mdjpt_platform.code import tags_of_code
 from mdjpt_platform.config import Config
 from mdjpt_platform.errors import BadInput, MdjptError
+from mdjpt_platform.plain import object_of
 from mdjpt_platform.study.grid import Cell
 from mdjpt_platform.study.ledger import Ledger
 from mdjpt_platform.study.run import Study, sink_of, status_of
@@ -82,7 +82,7 @@ def replay_study(study: Study) -> tuple[int, int]:
     ):
         about = folder / "about.json"
         if about.exists():
-            identity = json.loads(about.read_text(encoding="utf-8"))["identity"]
+            identity = object_of(about, ["identity"])["identity"]
             name = f"{study.config.name}/pretraining/{identity}"
             sent += replay(folder / "metrics.jsonl", uri, execution.experiment, name, identity,
                            parent_run_id=parent.run_id)  # fmt: skip

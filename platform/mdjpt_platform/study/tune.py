@@ -22,8 +22,8 @@ from ray import tune
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mdjpt_platform.config import ExecConfig
 from mdjpt_platform.errors import BadInput, MdjptError
+from mdjpt_platform.execution import ExecConfig
 from mdjpt_platform.runtime import connect
 from mdjpt_platform.study.ledger import Ledger
 from mdjpt_platform.study.work import Group, run_group

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mdjpt_platform.atomic import replacing
-from mdjpt_platform.errors import BadInput
+from mdjpt_platform.errors import BadInput, printable
+from mdjpt_platform.spreadsheet import inert
 from mdjpt_platform.study import trials
 from mdjpt_platform.study.run import Study, open_study, run_study, summary, track_page
 from mdjpt_platform.study.search import tidy
@@ -34,7 +35,7 @@ def run(path: Path, overrides: Iterable[str] = (), mixed_code: bool = False) -> 
     except KeyboardInterrupt:
         print(f"{config.name}: stopped; what is finished is kept, and the same command goes on from there")
         return STOPPED
-    print("\n".join(summary(study)))
+    print(printable("\n".join(summary(study))))
     print(f"report: {_reported(study)}")
     return 1 if study.waiting() else 0
 
@@ -46,7 +47,7 @@ def _search(study: Study, mixed_code: bool) -> int:
     search = trials.open_search(study)
     prepare_missing(study.base, study.base.run.sources)
     written = run_search(search, mixed_code=mixed_code)
-    print("\n".join(trials.summary(search)))
+    print(printable("\n".join(trials.summary(search))))
     if written is not None:
         print(f"run file of the best setting: {written}")
     return int(any(one.state == "failed" for one in search.tried()))
@@ -71,9 +72,9 @@ def status(path: Path, overrides: Iterable[str] = ()) -> int:
     study = open_study(path, overrides)
     if study.config.search is not None:
         search = trials.open_search(study)
-        print("\n".join(trials.summary(search)))
+        print(printable("\n".join(trials.summary(search))))
         return int(any(one.state == "failed" for one in search.tried()))
-    print("\n".join(summary(study)))
+    print(printable("\n".join(summary(study))))
     return int(any(entry.state == "failed" for entry in study.entries.values()))
 
 
@@ -117,7 +118,7 @@ def table(path: Path, out: Path, overrides: Iterable[str] = ()) -> int:
         raise BadInput(study.ledger.folder, "cells", "none done", "`mdjpt study run` first")
     with replacing(out) as file:
         if out.suffix == ".csv":
-            found.to_csv(file, index=False)
+            inert(found).to_csv(file, index=False)
         else:
             found.to_parquet(file, index=False)
     what = f"{found['cell'].nunique()} cells" if "cell" in found else "a search"

@@ -10,11 +10,12 @@ import pandas as pd
 from torch import nn
 
 from mdjpt_platform.code import sources
-from mdjpt_platform.config import Config, ExecConfig
+from mdjpt_platform.config import Config
 from mdjpt_platform.errors import MdjptError
 from mdjpt_platform.evaluate.result import TargetResult
 from mdjpt_platform.evaluate.run import evaluate_target
 from mdjpt_platform.evaluate.windows import WindowStore
+from mdjpt_platform.execution import ExecConfig
 from mdjpt_platform.families import untrained
 from mdjpt_platform.hardware import hardware
 from mdjpt_platform.study.grid import Cell

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from mdjpt_platform.errors import masked
 from mdjpt_platform.tracking.names import brief, clean_name, patience, sqlite_file
 from mdjpt_platform.tracking.names import tracking_uri as tracking_uri
 from mdjpt_platform.tracking.outbox import Outbox, batches
@@ -52,7 +53,7 @@ def initialise(uri: str, experiment: str, artifacts: Path | None = None) -> bool
         with patience(REQUEST_SECONDS):
             _experiment(uri, experiment, artifacts)
     except refusals() as error:
-        log.warning("MLflow at %s cannot be used (%s); runs log to JSON lines only", uri, brief(error))
+        log.warning("MLflow at %s cannot be used (%s); runs log to JSON lines only", masked(uri), brief(error))
         return False
     return True
 
@@ -64,15 +65,23 @@ class MlflowSink:
     already holds are not sent twice. Nothing here raises for a server that is dead, slow or refuses: what could not
     be sent waits in memory, `behind` is True, one warning is logged, the next attempt comes after a pause, and
     `replay` can send the rest later from the JSON-lines log. `run_id` is None until the run could be opened.
+    `artifacts`: as for `initialise`, for a database that nobody has created yet.
     """
 
     def __init__(
-        self, uri: str, experiment: str, run_name: str, identity: str, *, parent_run_id: str | None = None
+        self,
+        uri: str,
+        experiment: str,
+        run_name: str,
+        identity: str,
+        *,
+        parent_run_id: str | None = None,
+        artifacts: Path | None = None,
     ) -> None:
         if not re.fullmatch(r"[\w.:\-]+", identity):
             raise ValueError(f"identity must be a hash or a plain word, found {identity!r}")
         self.uri, self.experiment, self.run_name, self.identity = uri, experiment, run_name, identity
-        self.parent_run_id = parent_run_id
+        self.parent_run_id, self.artifacts = parent_run_id, artifacts
         self.run_id: str | None = None
         self.behind = False
         self._client: MlflowClient | None = None
@@ -87,9 +96,14 @@ class MlflowSink:
         self._try()
         return self.run_id
 
-    def log(self, step: int, values: dict[str, float], *, epoch: int | None = None) -> None:
-        """Line up the values of a step, the epoch among them; sent with a new epoch, every 5 s to 30 s."""
-        self.outbox.queue(step, values, time.time(), epoch=epoch)
+    def log(
+        self, step: int, values: dict[str, float], *, epoch: int | None = None, seconds: float | None = None
+    ) -> None:
+        """Line up the values of a step, the epoch among them; sent with a new epoch, every 5 s to 30 s.
+
+        `seconds`: when they were measured, since 1970; absent: now.
+        """
+        self.outbox.queue(step, values, time.time() if seconds is None else seconds, epoch=epoch)
         fresh = epoch is None or epoch != self._epoch
         if time.monotonic() >= (self._next if fresh else self._latest):
             self._epoch = epoch
@@ -120,7 +134,9 @@ class MlflowSink:
         if self.run_id is not None:
             self._try(status)
         if self.behind:
-            log.warning("MLflow at %s lacks a part of run %s; replay its JSON-lines log", self.uri, self.run_name)
+            log.warning(
+                "MLflow at %s lacks a part of run %s; replay its JSON-lines log", masked(self.uri), self.run_name
+            )
 
     def send(self) -> None:
         """Send everything that waits. Raises what MLflow raises (`refusals`); what was not sent still waits."""
@@ -165,7 +181,9 @@ class MlflowSink:
                 self.end(status)
         except refusals() as error:
             if not self.behind:
-                log.warning("MLflow at %s: %s. Training goes on; the JSON-lines log is whole", self.uri, brief(error))
+                log.warning(
+                    "MLflow at %s: %s. Training goes on; the JSON-lines log is whole", masked(self.uri), brief(error)
+                )
             self.behind = True
             self._wait = min(max(2 * self._wait, PAUSE_SECONDS[0]), PAUSE_SECONDS[1])
             self._quiet_until = time.monotonic() + self._wait
@@ -174,7 +192,7 @@ class MlflowSink:
         """The client and the run; the first time the run is searched, opened again or created."""
         if self._client is not None and self.run_id is not None:
             return self._client, self.run_id
-        client, experiment_id = _experiment(self.uri, self.experiment)
+        client, experiment_id = _experiment(self.uri, self.experiment, self.artifacts)
         # the oldest: a request that seemed lost may have created a second one
         same = client.search_runs(
             [experiment_id], f"tags.`{IDENTITY}` = '{self.identity}'", order_by=["attributes.start_time ASC"]
@@ -224,21 +242,21 @@ def _experiment_id(client: MlflowClient, name: str, location: str | None) -> str
 def _client(uri: str) -> MlflowClient:
     """A client that reports nothing home and stays quiet. A database is touched once before MLflow's own ten tries."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of MLflow's own use of SQLAlchemy
-        from mlflow import MlflowClient
+    # MLflow's own use of SQLAlchemy; for good, since `catch_warnings` in a thread would undo what other threads set
+    warnings.filterwarnings("ignore", module=r"(mlflow|sqlalchemy|alembic)(\.|$)")
+    from mlflow import MlflowClient
 
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        if re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri):
-            import sqlalchemy
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri):
+        import sqlalchemy
 
-            engine = sqlalchemy.create_engine(uri)
-            try:
-                sqlalchemy.inspect(engine).get_table_names()
-            finally:
-                engine.dispose()
-        return MlflowClient(tracking_uri=uri)
+        engine = sqlalchemy.create_engine(uri)
+        try:
+            sqlalchemy.inspect(engine).get_table_names()
+        finally:
+            engine.dispose()
+    return MlflowClient(tracking_uri=uri)
 
 
 def _upload(client: MlflowClient, run_id: str, path: Path) -> None:

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mdjpt_platform.config import ExecConfig
+from mdjpt_platform.errors import printable
+from mdjpt_platform.execution import ExecConfig
 
 KEY, PARAM_VALUE, TAG_VALUE = 250, 6000, 8000
 """Longest key, parameter and tag, in characters."""
@@ -66,5 +67,5 @@ def patience(seconds: int) -> Iterator[None]:
 
 
 def brief(error: Exception) -> str:
-    """One short line for an error of a library."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    """One short line for an error of a library; it may repeat the address, password included."""
+    return printable(" ".join(f"{type(error).__name__}: {error}".split()))[:200]

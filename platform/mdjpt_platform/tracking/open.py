@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mdjpt_platform.code import tags_of_code
 from mdjpt_platform.config import Config
+from mdjpt_platform.tracking.background import Background
 from mdjpt_platform.tracking.mlflow import MlflowSink, tracking_uri
 from mdjpt_platform.tracking.sink import JsonlSink, MetricSink, Tee
 
@@ -34,7 +35,11 @@ def open_sinks(
     uri = tracking_uri(config.exec)
     if uri is not None:
         name = run_name or config.run.name
-        sinks.append(MlflowSink(uri, config.exec.experiment, name, identity, parent_run_id=parent_run_id))
+        artifacts = Path(config.exec.runs).resolve() / "mlartifacts"
+        mirror = MlflowSink(
+            uri, config.exec.experiment, name, identity, parent_run_id=parent_run_id, artifacts=artifacts
+        )
+        sinks.append(Background(mirror))
     both = Tee(*sinks)
     both.params(config.run.model_dump(mode="json"))
     both.tags({"mdjpt.workers": str(config.exec.workers), **tags_of_code(), **(tags or {})})

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mdjpt_platform.errors import masked
+from mdjpt_platform.private import without_subjects
 from mdjpt_platform.tracking.names import PARAM_VALUE, TAG_VALUE, clean_name, flat
 
 PER_REQUEST = 100
@@ -32,10 +34,11 @@ class Outbox:
         tags: Mapping[str, str] | None = None,
         files: Sequence[Path] = (),
     ) -> None:
-        """Line up parameters (nested ones as `a.b`), tags and files."""
-        named = {clean_name(key): text[:PARAM_VALUE] for key, text in flat(params or {})}
+        """Line up parameters (nested ones as `a.b`), tags and files; without passwords and named subjects."""
+        told = flat(without_subjects(params or {}))
+        named = {clean_name(key): masked(text)[:PARAM_VALUE] for key, text in told}
         self.params |= {key: text for key, text in named.items() if key not in self.known}
-        self.tags |= {clean_name(key): str(value)[:TAG_VALUE] for key, value in (tags or {}).items()}
+        self.tags |= {clean_name(key): masked(str(value))[:TAG_VALUE] for key, value in (tags or {}).items()}
         self.files += [Path(file) for file in files]
 
     def queue(self, step: int, values: Mapping[str, float], seconds: float, *, epoch: int | None = None) -> int:

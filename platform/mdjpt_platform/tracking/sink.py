@@ -20,8 +20,11 @@ from typing import Any, Literal, Protocol
 
 from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.errors import BadInput, MdjptError
+from mdjpt_platform.plain import json_of, read
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
+LARGEST = 2**31
+"""Bytes of a log that is read; a year of steps has a fourth of it."""
 RESERVED = ("step", "epoch", "time")
 
 
@@ -121,7 +124,7 @@ class JsonlSink:
         """Rewrite the file without its torn tail and without the steps that will be written anew."""
         if not self.path.exists():
             return
-        whole = self.path.read_bytes()
+        whole = read(self.path, LARGEST)
         records = _records(self.path)
         if resume_step is not None:
             records = [r for r in records if "event" in r or r["step"] < resume_step]
@@ -186,7 +189,7 @@ def _close(sinks: Sequence[MetricSink], status: Status) -> None:
 
 def _records(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = read(path, LARGEST).split(b"\n")
     except OSError as error:
         raise BadInput(path, "log", error.strerror, "a readable JSON-lines file") from None
     found = []
@@ -201,7 +204,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
-        record = json.loads(line)
+        record = json_of(line)
     except ValueError:
         return None
     if not isinstance(record, dict) or not isinstance(record.get("values"), dict):

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from mdjpt_model.montage import UNIFIED
+from mdjpt_platform.private import without_subjects
 from mdjpt_platform.report import TargetInputs
 from mdjpt_platform.report.console import print_results
 from mdjpt_platform.report.scalp import flat_positions
@@ -27,7 +28,6 @@ from mdjpt_platform.report.wording import (
     plain,
     pseudonyms,
     readout_name,
-    without_subjects,
 )
 
 
@@ -135,6 +135,11 @@ def test_pseudonyms_are_in_natural_order_and_unique() -> None:
     tree = {"corpora": {"a": {"subjects": ["x", "y"], "labels": "default"}, "b": {"subjects": None}}}
     assert without_subjects(tree) == {
         "corpora": {"a": {"subjects": "2 named", "labels": "default"}, "b": {"subjects": None}}
+    }
+    columns = {"mapping": {"only": {"task": ["watch", "rest"]}}}
+    assert without_subjects({"only": {"a": ["x", "y"]}, "corpora": {"a": columns}}) == {
+        "only": {"a": "2 named"},
+        "corpora": {"a": columns},
     }
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from mdjpt_platform.config import ExecConfig
 from mdjpt_platform.errors import MdjptError
+from mdjpt_platform.execution import ExecConfig
 from mdjpt_platform.runfile import parse
 from mdjpt_platform.tracking import mlflow as tracking
 from mdjpt_platform.tracking import open_sinks, read_events, read_jsonl

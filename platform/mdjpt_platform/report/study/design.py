@@ -14,6 +14,7 @@ import pandas as pd
 
 from mdjpt_platform import __version__
 from mdjpt_platform.errors import MdjptError
+from mdjpt_platform.private import without_subjects
 from mdjpt_platform.report.build import flat_lines
 from mdjpt_platform.report.wording import NONE, percent
 from mdjpt_platform.study.grid import groups
@@ -99,7 +100,7 @@ def arms(study: Study) -> list[tuple[str, str]]:
     first = {str(cell.place["arm"]): cell.run.model for cell in reversed(study.cells)}
     found = []
     for name, changes in study.config.arms.items():
-        parts = [f"{key} = {value}" for key, value in flat_lines(private(changes))] or ["the base run"]
+        parts = [f"{key} = {value}" for key, value in flat_lines(without_subjects(changes))] or ["the base run"]
         origin = getattr(first.get(name), "provenance", None)
         found.append((name, ", ".join([*parts, origin] if origin else parts)))
     return found
@@ -172,20 +173,7 @@ def versions(entries: Iterable[Entry]) -> list[tuple[str, str]]:
 def configuration(study: Study) -> list[tuple[str, str]]:
     """The study file and its base run; how it was run is left out, for it changes no result."""
     tree = study.config.model_dump(mode="json", exclude={"exec"})
-    return flat_lines(private({"study": tree, "base": study.base.run.model_dump(mode="json")}))
-
-
-def private(tree: Any) -> Any:
-    """A configuration whose lists of subjects are replaced by their length."""
-    if isinstance(tree, Mapping):
-        return {str(key): _hidden(value) if _of_subjects(str(key)) else private(value) for key, value in tree.items()}
-    return [private(one) for one in tree] if isinstance(tree, list | tuple) else tree
-
-
-def _hidden(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _hidden(one) for key, one in value.items()}
-    return f"{len(value)} named" if isinstance(value, list | tuple) else value
+    return flat_lines(without_subjects({"study": tree, "base": study.base.run.model_dump(mode="json")}))
 
 
 def discreet(text: str) -> str:

@@ -22,6 +22,7 @@ from mdjpt_platform.report.wording import (
     pseudonyms,
     readout_name,
 )
+from mdjpt_platform.spreadsheet import inert
 from mdjpt_platform.study.interval import Estimate
 
 CSV, PARQUET, LATEX = "scores.csv", "scores.parquet", "comparisons.tex"
@@ -51,7 +52,7 @@ def write_files(folder: Path, table: pd.DataFrame, latex: str) -> None:
     public = anonymous(table)
     buffer = io.BytesIO()
     public.to_parquet(buffer, index=False)
-    write_atomic(folder / CSV, public.to_csv(index=False).encode())
+    write_atomic(folder / CSV, inert(public).to_csv(index=False).encode())
     write_atomic(folder / PARQUET, buffer.getvalue())
     write_atomic(folder / LATEX, latex.encode())
 
