@@ -39,6 +39,7 @@ def ray_local() -> Iterator[None]:
     import ray
 
     os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.2"
+    os.environ["RAY_metrics_report_interval_ms"] = "500"  # noqa: SIM112 - Ray's own spelling; trainings here end early
     folder = tempfile.mkdtemp(prefix="mj", dir="/tmp")
     ray.init(address="local", num_cpus=2, dashboard_host="127.0.0.1", _temp_dir=folder, logging_level="warning")
     yield

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mdjpt_platform.errors import MdjptError
+from mdjpt_platform.errors import MdjptError, full_disk, is_full
 
 app = typer.Typer(
     name="mdjpt",
@@ -180,6 +180,32 @@ def study_table(
 
 
 @app.command()
+def status(
+    folder: Annotated[Path, typer.Argument(help="folder of results (exec.runs)")] = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object instead of tables")] = False,
+) -> None:
+    """How far the runs and studies in a folder are. Reads only, and quickly."""
+    from mdjpt_platform.operations import verbs
+
+    raise typer.Exit(verbs.status(folder, as_json))
+
+
+@app.command()
+def reproduce(
+    run: Annotated[Path, typer.Argument(help="folder of a finished run", show_default=False)],
+    into: Annotated[Path, typer.Option(help="new folder to train into", show_default=False)],
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="exec.a=b alone; repeatable", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object instead of a table")] = False,
+) -> None:
+    """Do a finished run again from its own folder and compare; exit 0 if every number is equal, else 1."""
+    from mdjpt_platform.operations import verbs
+
+    raise typer.Exit(verbs.reproduce(run, into, override or (), as_json))
+
+
+@app.command()
 def parity(
     prefix: Annotated[Path, typer.Argument(help="PREFIX of .ckpt, .vectors.safetensors, .json", show_default=False)],
     neighbours: Annotated[Path | None, typer.Option(help=".npy ranking [60, 60]", show_default=False)] = None,
@@ -201,11 +227,16 @@ def doctor() -> None:
 
 
 def main() -> None:
-    """Entry point: an error a user can mend is one line and exit code 2."""
+    """Entry point: an error a user can mend is one line and exit code 2, a full disk too; told to end: 75."""
     try:
         app()
     except MdjptError as error:
         print("mdjpt:", " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(error.code)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        print("mdjpt:", full_disk(error), file=sys.stderr)
         sys.exit(2)
 
 

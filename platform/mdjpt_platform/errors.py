@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 LONGEST = 2000
@@ -39,6 +40,17 @@ class BadInput(MdjptError):
     def __reduce__(self) -> tuple[type[BadInput], tuple[object, ...]]:
         """Survive the pickling between Ray processes (the default would replay one argument)."""
         return BadInput, (self.where, self.field, self.found, self.expected)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there is no room on the disk, or none that this user or process may take."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def full_disk(error: OSError) -> str:
+    """One line for it; whatever is finished is whole, since files of ours appear whole or not at all."""
+    where = error.filename or "a file"
+    return printable(f"{where}: cannot be written: {error.strerror}; make room there and start the same command again")
 
 
 def brief(value: object) -> str:

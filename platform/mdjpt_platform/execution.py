@@ -49,7 +49,16 @@ class ExecConfig(Frozen):
     cpus_per_worker: float = Field(1, gt=0, description="CPUs reserved for a training process")
     threads: int | None = Field(None, ge=1, description="torch threads of a process; what torch chooses if absent")
     gpu: bool = Field(False, description="train on GPUs, one a worker")
+    workers_min: int | None = Field(
+        None, ge=1, description="go on with as few workers as this where nodes are lost; `workers` if absent"
+    )
     max_failures: int = Field(2, ge=0, description="restarts of a failed worker group")
+    collective_timeout: float = Field(
+        600, gt=0, description="seconds that workers wait for each other before the run fails and says who did not come"
+    )
+    stop_above: float | None = Field(
+        None, description="a loss above this ends the training, as one that is not finite always does; off if absent"
+    )
     keep_checkpoints: int = Field(2, ge=1, description="newest checkpoints kept")
     mlflow: str | None = Field(None, description="tracking URI; SQLite inside `runs` if absent; 'off' for none")
     experiment: str = Field("mdjpt", description="MLflow experiment")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from mdjpt_platform.config import Config, content_hash
-from mdjpt_platform.errors import BadInput, MdjptError, printable
+from mdjpt_platform.errors import BadInput, MdjptError, full_disk, is_full, printable
 from mdjpt_platform.plain import object_of
 from mdjpt_platform.runfile import load
 from mdjpt_platform.store.schema import check_name
@@ -31,6 +32,11 @@ def job_of_file(verb: Callable[[Path, list[str]], int]) -> int:
         return verb(arguments.file, arguments.override)
     except MdjptError as error:
         print("mdjpt:", " ".join(str(error).split()), file=sys.stderr)
+        return error.code
+    except OSError as error:
+        if not is_full(error):
+            raise
+        print("mdjpt:", full_disk(error), file=sys.stderr)
         return 2
 
 
@@ -196,6 +202,7 @@ def pretrain(config: Config) -> int:
 
 def evaluate(config: Config) -> int:
     """Score the pre-trained encoder and the controls on every target, and print the table."""
+    import torch
     from torch import nn
 
     from mdjpt_platform.evaluate.atlas import atlas
@@ -203,6 +210,7 @@ def evaluate(config: Config) -> int:
     from mdjpt_platform.evaluate.run import evaluate_target
     from mdjpt_platform.evaluate.windows import WindowStore
     from mdjpt_platform.families import untrained
+    from mdjpt_platform.operations import manifest
     from mdjpt_platform.report.collect import ATLAS
     from mdjpt_platform.report.console import print_results
     from mdjpt_platform.train.checkpoint import load_model
@@ -219,12 +227,18 @@ def evaluate(config: Config) -> int:
         models[control] = untrained(run).to(device) if control == "random" else None
     stores = open_stores(config, tuple(dict.fromkeys((*run.targets, *run.sources))), verify=True)
     sources: dict[str, WindowStore] = {name: stores[name] for name in run.sources}
+    prints = {name: store.fingerprint for name, store in stores.items()}
+    settings = run.model_dump_json().encode()
+    about = manifest.describe("evaluation", config, folder.name.rpartition("-")[2], settings, prints)
     results = []
     for target in run.targets:
         result = evaluate_target(models, stores[target], run, target, sources, config.exec.progress)
         write_result(result, evaluation_folder(config, folder) / target)
         results.append(result)
     write_table(atlas(models, stores, run, config.exec.progress), evaluation_folder(config, folder) / ATLAS)
+    weights = object_of(folder / "model.json", ["weights_sha256"])["weights_sha256"]
+    done = about.model_copy(update={"weights": weights, "ended": time.time(), "threads": torch.get_num_threads()})
+    manifest.write(evaluation_folder(config, folder), done)
     print_results(results)
     table = pd.concat([result.scores for result in results], ignore_index=True)
     _track(config, folder, values={

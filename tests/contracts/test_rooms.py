@@ -30,8 +30,8 @@ from mdjpt_platform.study.spec import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
 PLATFORM, MODEL, JOBS = ROOT / "platform" / "mdjpt_platform", ROOT / "mdjpt_model", ROOT / "jobs"
-WITH_RAY = {"runtime.py", "data/loader.py", "data/stream.py", "train/launch.py", "preprocess/run.py", "study/tune.py",
-            "study/hpo.py"}  # fmt: skip
+WITH_RAY = {"runtime.py", "data/loader.py", "data/stream.py", "train/launch.py", "train/group.py", "train/observed.py",
+            "preprocess/run.py", "study/tune.py", "study/hpo.py"}  # fmt: skip
 WITH_MNE = ("corpora", "preprocess", "report")
 RUNS = sorted((JOBS / "runs").glob("*.yaml"))
 

@@ -26,8 +26,8 @@ from mdjpt_platform.data.episode import Episode, assemble
 from mdjpt_platform.data.plan import Draw, Plan, Row
 from mdjpt_platform.runfile import parse
 from mdjpt_platform.tracking import read_jsonl
+from mdjpt_platform.train.context import Context
 from mdjpt_platform.train.launch import pretrain
-from mdjpt_platform.train.loop import CHECKPOINTS
 from mdjpt_platform.train.prepared import open_stores, prepare_plan
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore:::ray.data.context")]
@@ -198,11 +198,14 @@ def test_streamed_run_has_the_weights_of_a_local_one(tiny: Config, tmp_path: Pat
         train = tiny.run.train.model_copy(update={"epochs": epochs, "steps": 1, "episodes": 2})
         return tiny.model_copy(update={"run": tiny.run.model_copy(update={"train": train})})
 
-    begun = pretrain(changed(lasting(1), runs=str(tmp_path / "half")))
+    def interrupt(epoch: int, metrics: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
     tiny = lasting(2)
     alone = pretrain(changed(tiny, runs=str(tmp_path / "alone")))
     folder = tmp_path / "stream" / alone.folder.name
-    shutil.copytree(begun.folder / CHECKPOINTS, folder / CHECKPOINTS)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(changed(tiny, runs=str(tmp_path / "stream")), hooks=Context(report=interrupt))
     streamed = pretrain(changed(tiny, runs=str(tmp_path / "stream"), engine="ray", fetch="stream"))
     assert streamed.trained.resumed_at == 1 and streamed.folder == folder
     _assert_equal(_weights(tmp_path / "stream"), _weights(tmp_path / "alone"))
@@ -273,6 +276,9 @@ def test_killed_worker_and_driver_change_nothing(tiny: Config, tmp_path: Path, t
     _assert_equal(_weights(tmp_path / "worker"), expected)
     (result,) = (tmp_path / "worker").glob("tiny-*/result.json")
     assert json.loads(result.read_text())["resumed_at"] == 15, "it went on from the first epoch's checkpoint"
+    events = {log.stem: log.read_text() for log in (result.parent / "logs").glob("*.jsonl")}
+    assert events["controller"].count('"event": "workers_restarted"') == 1
+    assert '"event": "resume", "fields": {"step": 15, "total": 45, "world": 2' in events["rank-0"]
 
     run_file = _run_file(tiny, tmp_path, "driver")
     broken = _start(run_file, temp)

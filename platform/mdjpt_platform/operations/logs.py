@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
-from mdjpt_platform.errors import masked
+from mdjpt_platform.errors import LONGEST, Preempted, masked
 
 LIBRARY, EVENTS = "mdjpt_platform", "mdjpt_platform.events"
 FOLDER = "logs"
@@ -26,7 +27,7 @@ BYTES, KEPT = 2**22, 3
 class _Lines(logging.Formatter):
     """A record as a line; ASCII, so that whoever shows the file shows no control characters."""
 
-    def __init__(self, run: str, rank: str) -> None:
+    def __init__(self, run: str, rank: int | str) -> None:
         super().__init__()
         self.run, self.rank = run, rank
 
@@ -43,7 +44,16 @@ class _Lines(logging.Formatter):
         }
         if getattr(record, "event", None) is None or record.name != EVENTS:
             line["message"] = record.getMessage()
-        return masked(json.dumps(line, default=str))
+        return masked(json.dumps(_plain(line), default=str))
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity: words, as in metrics.jsonl."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 class _File(RotatingFileHandler):
@@ -53,13 +63,17 @@ class _File(RotatingFileHandler):
 
 @contextmanager
 def logged(folder: Path, run: str, rank: int | str) -> Iterator[None]:
-    """While it lasts, this process' events and the library's warnings go to `logs/rank-<rank>.jsonl` of the folder."""
+    """While it lasts, this process' events and the library's warnings go to `logs/rank-<rank>.jsonl` of the folder.
+
+    `rank`: a number, or the name of a process that trains nothing (`driver`: `logs/driver.jsonl`). What ends it with an
+    error is its last event.
+    """
     name = f"rank-{rank}" if isinstance(rank, int) else rank
     with suppress(OSError):
         (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     # opened with the first line, where an error is handled
     file = _File(folder / FOLDER / f"{name}.jsonl", maxBytes=BYTES, backupCount=KEPT, encoding="utf-8", delay=True)
-    file.setFormatter(_Lines(run, str(rank)))
+    file.setFormatter(_Lines(run, rank))
     library, events = logging.getLogger(LIBRARY), logging.getLogger(EVENTS)
     # Python shows warnings of loggers that nobody listens to; now somebody does, and they must still be shown.
     shown = logging.lastResort if not library.hasHandlers() else None
@@ -71,6 +85,10 @@ def logged(folder: Path, run: str, rank: int | str) -> Iterator[None]:
         library.addHandler(shown)
     try:
         yield
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt | SystemExit | Preempted)
+        event("stopped" if stopped else "failed", logging.ERROR, cause=f"{type(error).__name__}: {error}"[:LONGEST])
+        raise
     finally:
         for logger in (library, events):
             logger.removeHandler(file)

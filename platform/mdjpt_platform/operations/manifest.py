@@ -10,7 +10,8 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -30,9 +31,10 @@ NAME = "about.json"
 LARGEST = 2**22
 """Bytes of a manifest that is read; one of ours has 3 kB."""
 PACKAGES = ("torch", "ray", "mlflow", "numpy")
-HOW = ("engine", "workers", "threads", "gpu", "cpus_per_worker", "fetch", "resident", "activations", "compile", "store",
-       "cache")  # fmt: skip
+HOW = ("engine", "workers", "workers_min", "threads", "gpu", "cpus_per_worker", "fetch", "resident", "activations",
+       "compile", "store", "cache")  # fmt: skip
 """Fields of `exec` that are kept: what may move the last digit, and where the data were."""
+RAY_WORKER = "default_worker.py"
 SECRET = re.compile(r"(?i)(key|secret|token|passw|credential)")
 
 
@@ -48,7 +50,9 @@ class Manifest(BaseModel):
     code: str = Field(description="hash of every source file in them")
     git: str | None = Field(None, description="commit, `-dirty` where files differ from it; None outside a checkout")
     hardware: dict[str, str] = Field(description="of the process that trained (rank 0), once it has begun")
-    command: tuple[str, ...] = Field(description="as it was typed, secrets masked")
+    command: tuple[str, ...] = Field(
+        description="as it was typed, secrets masked; none in a trial of a study: the study's manifest has it"
+    )
     run: str = Field(description="SHA-256 of run.yaml, or of what stands for it in a study")
     seeds: dict[str, int]
     steps: int | None = Field(None, description="steps of the whole pre-training")
@@ -99,6 +103,8 @@ def how(config: Config) -> dict[str, Any]:
 def command(words: Sequence[str]) -> list[str]:
     """A command line without secrets: passwords in addresses, and values whose name says that they are secret."""
     shown: list[str] = []
+    if words and Path(words[0]).name == RAY_WORKER:
+        return shown
     for word in words:
         name, equals, _ = word.partition("=")
         if shown and shown[-1].startswith("-") and SECRET.search(shown[-1]) and "=" not in shown[-1]:
@@ -132,6 +138,14 @@ def begin(folder: Path, manifest: Manifest) -> None:
 def amend(folder: Path, **facts: Any) -> None:
     """Add what became known later. Raises BadInput: the folder has no manifest."""
     write(folder, load(folder).model_copy(update=facts))
+
+
+@contextmanager
+def recorded(folder: Path, about: Manifest) -> Iterator[None]:
+    """Write it now, and when the block has ended well, when that was."""
+    begin(folder, about)
+    yield
+    amend(folder, ended=time.time())
 
 
 def load(folder: Path) -> Manifest:

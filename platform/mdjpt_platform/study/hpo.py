@@ -20,8 +20,9 @@ from ray.tune.search import Searcher
 from mdjpt_platform.code import sources
 from mdjpt_platform.config import Config
 from mdjpt_platform.errors import BadInput
+from mdjpt_platform.operations import manifest
 from mdjpt_platform.runtime import connect
-from mdjpt_platform.study.run import in_trial
+from mdjpt_platform.study.run import about_study, in_trial
 from mdjpt_platform.study.search import Tried, suggest
 from mdjpt_platform.study.track import open_parent
 from mdjpt_platform.study.trials import Search, run_trial, states
@@ -141,7 +142,7 @@ def run_search(search: Search, *, mixed_code: bool = False) -> Path | None:
     proposals = Proposals(search, kept, base.exec.progress and sys.stderr.isatty())
     status: Status = "FAILED"
     try:
-        with ledger.alone():
+        with ledger.alone(), manifest.recorded(ledger.folder, about_study(study, {})):
             tuned(
                 trial, base.exec, ledger.folder, each, {}, search_alg=proposals, scheduler=scheduler,
                 num_samples=search.config.samples,

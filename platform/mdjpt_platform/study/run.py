@@ -12,9 +12,11 @@ import pandas as pd
 
 from mdjpt_platform.code import sources
 from mdjpt_platform.config import Config, RunConfig, WindowConfig
+from mdjpt_platform.errors import Preempted
 from mdjpt_platform.execution import ExecConfig
 from mdjpt_platform.families import FAMILIES
 from mdjpt_platform.objects import is_uri
+from mdjpt_platform.operations import manifest
 from mdjpt_platform.store import Store
 from mdjpt_platform.study.budget import Size, Sizes
 from mdjpt_platform.study.grid import Cell, expand, groups
@@ -106,15 +108,23 @@ def run_study(study: Study, *, mixed_code: bool = False) -> Study:
     base, ledger = study.base, study.ledger
     if not mixed_code:
         ledger.refuse_other_code(study.cells, sources()[1])
-    open_stores(
+    stores = open_stores(
         base, tuple(dict.fromkeys(n for c in study.cells for n in (*c.run.sources, *c.run.targets))), verify=True
     )
     ledger.describe({"study": study.config.model_dump(mode="json"), "base": base.run.model_dump(mode="json"),
                      "cells": [cell.key for cell in study.cells]})  # fmt: skip
     if study.waiting():
-        with ledger.alone():
+        prints = {name: store.fingerprint for name, store in stores.items()}
+        with ledger.alone(), manifest.recorded(ledger.folder, about_study(study, prints)):
             _run_waiting(study)
     return study
+
+
+def about_study(study: Study, stores: dict[str, str]) -> manifest.Manifest:
+    """The study's manifest; each pre-training has its own."""
+    identity = study.ledger.folder.name.rpartition("-")[2]
+    content = study.config.model_dump_json() + study.base.run.model_dump_json()
+    return manifest.describe("study", study.base, identity, content.encode(), stores)
 
 
 def _run_waiting(study: Study) -> None:
@@ -140,7 +150,7 @@ def _run_waiting(study: Study) -> None:
             for group in packed:
                 run_group(group, ledger)
         status = status_of(study)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Preempted):
         status = "KILLED"
         raise
     finally:

@@ -11,7 +11,7 @@ from torch import nn
 
 from mdjpt_platform.code import sources
 from mdjpt_platform.config import Config
-from mdjpt_platform.errors import MdjptError
+from mdjpt_platform.errors import MdjptError, Preempted
 from mdjpt_platform.evaluate.result import TargetResult
 from mdjpt_platform.evaluate.run import evaluate_target
 from mdjpt_platform.evaluate.windows import WindowStore
@@ -51,6 +51,8 @@ def run_group(group: Group, ledger: Ledger) -> int:
     try:
         done = pretrain(_config(group, waiting[0]), parent_run_id=group.parent)
         share = (time.perf_counter() - began) / len(waiting)
+    except Preempted:  # no failure of the cell: the same command goes on in the midst of it
+        raise
     except EXPECTED as error:
         for cell in waiting:
             ledger.failed(cell, f"pre-training: {said(error)}", code=code)

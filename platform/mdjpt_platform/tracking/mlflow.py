@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from mdjpt_platform.errors import masked
+from mdjpt_platform.operations.logs import event
 from mdjpt_platform.tracking.names import brief, clean_name, patience, sqlite_file
 from mdjpt_platform.tracking.names import tracking_uri as tracking_uri
 from mdjpt_platform.tracking.outbox import Outbox, batches
@@ -174,6 +175,8 @@ class MlflowSink:
         try:
             if status is None:
                 self.send()
+                if self.behind:
+                    event("tracking_back", server=masked(self.uri))
                 self.behind, self._wait = False, 0.0
                 self._next = time.monotonic() + LEAST_SECONDS * (1 + self._chance.random())
                 self._latest = time.monotonic() + EVERY_SECONDS
@@ -182,8 +185,9 @@ class MlflowSink:
         except refusals() as error:
             if not self.behind:
                 log.warning(
-                    "MLflow at %s: %s. Training goes on; the JSON-lines log is whole", masked(self.uri), brief(error)
-                )
+                    "MLflow at %s: %s. Training goes on; the JSON-lines log is whole", masked(self.uri), brief(error),
+                    extra={"event": "tracking_lost", "fields": {"server": masked(self.uri)}},
+                )  # fmt: skip
             self.behind = True
             self._wait = min(max(2 * self._wait, PAUSE_SECONDS[0]), PAUSE_SECONDS[1])
             self._quiet_until = time.monotonic() + self._wait

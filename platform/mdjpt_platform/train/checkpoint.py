@@ -1,7 +1,8 @@
 """Checkpoints: whole or absent, never executed, and recognised when damaged.
 
 A file `step-00000120-<digest>.pt` holds model, optimiser, next step and random state; the digest in its name is that
-of its bytes, so a torn or rotten file shows itself and the one before it is taken.
+of its bytes, so a torn or rotten file shows itself and the one before it is taken. Inside stands whose it is: a file of
+another run is passed over as a damaged one is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import logging
 import pickle
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from torch import nn
 
 from mdjpt_platform.atomic import write_atomic
 from mdjpt_platform.config import Model
-from mdjpt_platform.errors import BadInput
+from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.families import FAMILIES, bare
 from mdjpt_platform.plain import json_of, read
 
@@ -37,9 +39,21 @@ log = logging.getLogger(__name__)
 
 
 def save_checkpoint(
-    folder: Path, step: int, model: nn.Module, optimiser: torch.optim.Optimizer, spec: Model, keep: int
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    spec: Model,
+    keep: int,
+    *,
+    run: str = "",
+    values: Sequence[dict[str, float]] = (),
 ) -> Path:
-    """State before `step`; older files than the newest `keep` are removed."""
+    """State before `step`; of all files the newest `keep` sound ones stay.
+
+    `run`: identity of the run it belongs to. `values`: what the steps of an epoch that is not over have measured.
+    Raises MdjptError: the disk is full or the folder cannot be written; the files before it are as they were.
+    """
     buffer = io.BytesIO()
     state = {
         "format": 1,
@@ -48,31 +62,40 @@ def save_checkpoint(
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
         "random": torch.get_rng_state(),
+        "run": run,
+        "values": list(values),
     }
     torch.save(state, buffer)
     content = buffer.getvalue()
     path = folder / f"step-{step:08d}-{hashlib.sha256(content).hexdigest()[:16]}.pt"
-    write_atomic(path, content)
-    for old in _candidates(folder)[keep:]:
-        old.unlink(missing_ok=True)
+    _put(path, content, "the checkpoint")
+    _prune(folder, keep)
     return path
 
 
-def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, spec: Model) -> int:
-    """Restore the newest undamaged checkpoint and return the step to go on with; 0 if there is none.
+def load_checkpoint(
+    folder: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    spec: Model,
+    *,
+    run: str = "",
+    values: list[dict[str, float]] | None = None,
+) -> int:
+    """Restore the newest sound checkpoint of `run` and return the step to go on with; 0 if there is none.
 
+    What is passed over is logged with its reason. `values` receives those of `save_checkpoint`.
     Raises BadInput: the checkpoint is of another architecture, or holds more than numbers (nothing of it runs).
     """
+    passed = False
     for path in _candidates(folder):
         try:
             content = read(path, LARGEST)
         except OSError as error:
-            log.warning("%s cannot be read (%s); going back to the checkpoint before it", path, error.strerror)
+            passed = _pass_over(path, f"cannot be read ({error.strerror})")
             continue
-        match = _NAME.fullmatch(path.name)
-        assert match is not None
-        if hashlib.sha256(content).hexdigest()[:16] != match[2]:
-            log.warning("%s is damaged; going back to the checkpoint before it", path)
+        if not _sound(path, content):
+            passed = _pass_over(path, "is damaged", f": {len(content)} bytes that are not those it is named after")
             continue
         try:
             state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -81,14 +104,65 @@ def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optim
         except FOREIGN as error:
             raise BadInput(path, "content", _line(error), "a checkpoint") from None
         try:
+            owner = str(state.get("run") or "")  # older ones do not say
+            if owner and run and owner != run:
+                passed = _pass_over(path, f"is of run {owner}, this is {run}")
+                continue
             expect_spec(path, json_of(state["spec"]), spec)
             model.load_state_dict(state["model"])
             optimiser.load_state_dict(state["optimiser"])
             torch.set_rng_state(state["random"])
-            return int(state["step"])
+            step, measured = int(state["step"]), [dict(one) for one in state.get("values", ())]
         except FOREIGN as error:
             raise BadInput(path, "content", _line(error), "the state of this model and optimiser") from None
+        if values is not None:
+            values[:] = measured
+        if passed:
+            log.warning("going on from %s, step %d", path, step)
+        return step
+    if passed:
+        log.warning("%s: no sound checkpoint of this run is left; it starts at step 0", folder)
     return 0
+
+
+def newest_checkpoint(folder: Path) -> str:
+    """Name of the newest file, for messages; `none` without one."""
+    return next((path.name for path in _candidates(folder)), "none")
+
+
+def _pass_over(path: Path, why: str, seen: str = "") -> bool:
+    log.warning("%s %s; going back to the checkpoint before it%s", path, why, seen)
+    return True
+
+
+def _sound(path: Path, content: bytes) -> bool:
+    match = _NAME.fullmatch(path.name)
+    return match is not None and hashlib.sha256(content).hexdigest()[:16] == match[2]
+
+
+def _prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest `keep` sound checkpoints: a damaged one must not take a sound one's place."""
+    for path in _candidates(folder):
+        try:
+            sound = keep > 0 and _sound(path, read(path, LARGEST))
+        except OSError:
+            sound = False
+        if sound:
+            keep -= 1
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _put(path: Path, content: bytes, what: str) -> None:
+    """Write a file of a run. Raises MdjptError: it cannot be; nothing is left of it."""
+    try:
+        write_atomic(path, content)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise MdjptError(
+            f"{path}: {what} cannot be written: {why}; make room there and start the same command again: "
+            "it goes on from the newest checkpoint"
+        ) from None
 
 
 def _candidates(folder: Path) -> list[Path]:
@@ -107,9 +181,9 @@ def save_model(folder: Path, model: nn.Module, spec: Model) -> str:
     """Weights and architecture for use elsewhere: model.safetensors, model.json. Returns the weights' SHA-256."""
     weights = save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
     digest = hashlib.sha256(weights).hexdigest()
-    write_atomic(folder / "model.safetensors", weights)
+    _put(folder / "model.safetensors", weights, "the trained model")
     text = json.dumps({"spec": asdict(spec), "weights_sha256": digest}, indent=1)
-    write_atomic(folder / "model.json", text.encode())
+    _put(folder / "model.json", text.encode(), "the trained model")
     return digest
 
 

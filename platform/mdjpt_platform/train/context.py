@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, distributed, nn
@@ -32,12 +32,20 @@ class _Sum(torch.autograd.Function):
         return distributed.get_world_size() * gradients[0]
 
 
+Notice = Literal["", "keep", "stop"]
+"""That a machine will be taken away: nothing, write a checkpoint, or write one and end."""
+
+
 def _ignore(epoch: int, metrics: dict[str, float]) -> None:
     return None
 
 
 def _nothing(model: nn.Module) -> dict[str, float]:
     return {}
+
+
+def _undisturbed() -> Notice:
+    return ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,12 @@ class Context:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     report: Callable[[int, dict[str, float]], None] = _ignore
     measure: Callable[[Any], dict[str, float]] = _nothing
+    notice: Callable[[], Notice] = _undisturbed
+    """Asked in every step by every rank; what any of them answers counts for all, after that step."""
+    patience: float = 600.0
+    """Seconds that an exchange between processes may take (exec.collective_timeout)."""
+    stop_above: float | None = None
+    """A loss above it ends the training as one that is not finite does (exec.stop_above)."""
     activations: float = 4.0
     """Gigabytes of activations to store for the backward pass (train/device.py)."""
     compiled: bool = False

@@ -27,13 +27,13 @@ class Group(TorchConfig):
     """torch's process group over the nodes' own addresses, unless the environment names an interface."""
 
     @property
-    def backend_cls(self) -> type[_TorchBackend]:
+    def backend_cls(self) -> Any:
         """What Ray Train starts on its workers."""
         return _Backend
 
 
 class _Backend(_TorchBackend):
-    def on_start(self, worker_group: Any, backend_config: TorchConfig) -> None:
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:
         """Name the interface in every worker, then start the group."""
         worker_group.execute(name_interface)
         super().on_start(worker_group, backend_config)

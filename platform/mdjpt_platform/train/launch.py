@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,24 +17,28 @@ from typing import Any, cast
 import torch
 import yaml
 from filelock import FileLock, Timeout
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mdjpt_platform import __version__
 from mdjpt_platform.atomic import write_atomic
-from mdjpt_platform.config import Config, content_hash
+from mdjpt_platform.config import Config
 from mdjpt_platform.data.episode import Episode
 from mdjpt_platform.data.plan import Row
-from mdjpt_platform.errors import BadInput, MdjptError
+from mdjpt_platform.errors import BadInput, MdjptError, Preempted
+from mdjpt_platform.hardware import hardware
 from mdjpt_platform.objects import is_uri
+from mdjpt_platform.operations import manifest
+from mdjpt_platform.operations.logs import logged
 from mdjpt_platform.plain import object_of
 from mdjpt_platform.runfile import parse
-from mdjpt_platform.tracking import MetricSink, open_sinks, read_jsonl
+from mdjpt_platform.tracking import MetricSink, Tee, open_sinks, read_jsonl
 from mdjpt_platform.tracking.announce import announced
 from mdjpt_platform.tracking.names import tracking_uri
-from mdjpt_platform.train.context import Context
+from mdjpt_platform.train.context import Context, Notice
+from mdjpt_platform.train.elastic import persevere, refuse_workers
 from mdjpt_platform.train.feed import from_this_node, refuse_fetch
-from mdjpt_platform.train.loop import Trained, local_rows, share, train
+from mdjpt_platform.train.loop import Trained, local_rows, run_identity, share, train
+from mdjpt_platform.train.notice import noticed, watching
 from mdjpt_platform.train.prepared import Prepared, Sizes, open_stores, prepare_plan
+from mdjpt_platform.train.progress import Watching
 
 METRICS = "metrics.jsonl"
 
@@ -52,7 +56,7 @@ class Pretrained:
 
 def identity_of(config: Config, fingerprints: dict[str, str]) -> str:
     """Hash of everything that decides the weights: configuration, data, version."""
-    return content_hash([config.run.pretrain_identity(), fingerprints, __version__])
+    return run_identity(config.run, fingerprints)
 
 
 def run_folder(config: Config, identity: str) -> Path:
@@ -63,12 +67,14 @@ def run_folder(config: Config, identity: str) -> Path:
 def pretrain(config: Config, *, parent_run_id: str | None = None, hooks: Context | None = None) -> Pretrained:
     """Pre-train, resume, or return the finished result of the same configuration on the same data.
 
-    `parent_run_id`: MLflow run, a study's, that this one's belongs under. `hooks`: `report` and `measure` of it are
-    called, in engine `local`.
-    Raises BadInput: stores, windows, pairs or worker count that do not fit; MdjptError: the training failed.
+    `parent_run_id`: MLflow run, a study's, that this one's belongs under. `hooks`: `report`, `measure` and `notice` of
+    it are called, in engine `local`.
+    Raises BadInput: stores, windows, pairs or worker count that do not fit; MdjptError: the training failed; Preempted:
+    SIGTERM came, and everything is kept.
     """
     share(config.run, config.exec.workers if config.exec.engine == "ray" else 1)
     refuse_fetch(config.exec)
+    refuse_workers(config)
     prepared = prepare_plan(config.run, open_stores(config, config.run.sources, verify=True))
     fingerprints = {name: store.fingerprint for name, store in prepared.stores.items()}
     identity = identity_of(config, fingerprints)
@@ -76,12 +82,14 @@ def pretrain(config: Config, *, parent_run_id: str | None = None, hooks: Context
     result = folder / "result.json"
     if result.exists():
         return Pretrained(folder, identity, _finished(result), False)
-    _describe(config, folder, identity, fingerprints)
+    about = _describe(config, folder, identity, fingerprints)
     total = config.run.train.epochs * config.run.train.steps
     run = _with_ray if config.exec.engine == "ray" else partial(_alone, hooks=hooks or Context())
-    with _alone_in(folder), _Watching(folder / METRICS, total, config.exec.progress):
+    with _alone_in(folder), Watching(folder / METRICS, total, config.exec.progress):
+        manifest.begin(folder, about)
         trained = run(config, prepared, folder, identity, parent_run_id)
     trained = replace(trained, last=_last_epoch(folder / METRICS))
+    manifest.amend(folder, weights=trained.weights_sha256, ended=time.time())
     write_atomic(result, json.dumps(asdict(trained), indent=1).encode())
     shutil.rmtree(folder / "ray", ignore_errors=True)
     return Pretrained(folder, identity, trained, True)
@@ -119,15 +127,15 @@ def _last_epoch(path: Path) -> dict[str, float]:
     return {name: sum(record[name] for record in final) / len(final) for name in names}
 
 
-def _describe(config: Config, folder: Path, identity: str, fingerprints: dict[str, str]) -> None:
-    run = config.run.model_dump(mode="json")
+def _describe(config: Config, folder: Path, identity: str, fingerprints: dict[str, str]) -> manifest.Manifest:
+    """Write run.yaml; the manifest is for who has the folder's lock to write."""
+    run = yaml.safe_dump(config.run.model_dump(mode="json"), sort_keys=False).encode()
+    steps = config.run.train.epochs * config.run.train.steps
     try:
-        write_atomic(folder / "run.yaml", yaml.safe_dump(run, sort_keys=False).encode())
+        write_atomic(folder / "run.yaml", run)
     except OSError as error:
         raise BadInput(config.exec.runs, "exec.runs", error.strerror, "a writable folder") from None
-    about = {"identity": identity, "stores": fingerprints, "version": __version__, "torch": str(torch.__version__),
-             "sources": str(Path(__file__).parents[1])}  # fmt: skip
-    write_atomic(folder / "about.json", json.dumps(about, indent=1).encode())
+    return manifest.describe("pretraining", config, identity, run, fingerprints, steps=steps)
 
 
 def _alone(
@@ -141,12 +149,24 @@ def _alone(
     rows = local_rows(prepared, 0, 1, total)
     feed = from_this_node(config.exec, prepared, rows, share(config.run, 1), device)
     logs = _logs(config, prepared.sizes, folder, identity, 0, parent)
-    return train(config.run, prepared.sizes, feed, folder, context, logs, config.exec.keep_checkpoints)
+    _describe_process(config, folder)
+    with logged(folder, identity, 0), noticed(folder) as told:
+        context = replace(context, notice=lambda: "stop" if told.is_set() else hooks.notice())
+        return train(config.run, prepared.sizes, feed, folder, context, logs, config.exec.keep_checkpoints)
+
+
+def _describe_process(config: Config, folder: Path) -> None:
+    """What only the process that trains knows of itself."""
+    manifest.amend(folder, hardware=hardware(config.exec.gpu), threads=torch.get_num_threads())
 
 
 def _placed(context: Context, config: Config, device: torch.device) -> Context:
     """The context of a process that trains on a device."""
-    return replace(context, device=device, activations=config.exec.activations, compiled=config.exec.compile)
+    chosen = config.exec
+    return replace(
+        context, device=device, activations=chosen.activations, compiled=chosen.compile,
+        patience=chosen.collective_timeout, stop_above=chosen.stop_above,
+    )  # fmt: skip
 
 
 def _logs(
@@ -160,6 +180,7 @@ def _logs(
 
 def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str, parent: str | None) -> Trained:
     import ray
+    import ray.exceptions
 
     from mdjpt_platform.runtime import connect, without_cleaner
 
@@ -171,8 +192,10 @@ def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str, p
     from mdjpt_platform.data.loader import episodes, whole
     from mdjpt_platform.data.stream import source
     from mdjpt_platform.train.group import Group
+    from mdjpt_platform.train.observed import Restarts
 
-    need, there = config.exec.workers * config.exec.cpus_per_worker, ray.cluster_resources().get("CPU", 0)
+    least = config.exec.workers_min or config.exec.workers
+    need, there = least * config.exec.cpus_per_worker, ray.cluster_resources().get("CPU", 0)
     if need > there and config.exec.address is None and "RAY_ADDRESS" not in os.environ:
         raise BadInput("configuration", "exec.workers", f"{need:g} CPUs wanted", f"at most the {there:g} here")
     total = config.run.train.epochs * config.run.train.steps
@@ -183,35 +206,56 @@ def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str, p
         "stores": prepared.sizes.fingerprints,
         "stream": (source(prepared.plan, prepared.stores, prepared.length), prepared.sizes) if streamed else None,
     }  # fmt: skip
-    trainer = TorchTrainer(
-        cast(Any, _worker),  # the stubs are those of Train V1
-        train_loop_config=parameters,
-        datasets=None if streamed else dict(episodes(prepared.plan, 0, total)),
-        dataset_config=whole(),
-        torch_config=Group(),
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=config.exec.workers,
-            use_gpu=gpu,
-            resources_per_worker={"CPU": config.exec.cpus_per_worker, **({"GPU": 1} if gpu else {})},
-        ),
-        run_config=ray.train.RunConfig(
-            # A name of its own each time: Ray would take a known name for a run to resume, our checkpoints do that.
-            name=f"{identity}-{time.time_ns()}",
-            storage_path=str(folder / "ray"),
-            failure_config=ray.train.FailureConfig(max_failures=config.exec.max_failures),
-        ),
-    )
-    if one:
-        without_cleaner(trainer)
+    each = {"CPU": config.exec.cpus_per_worker, **({"GPU": 1} if gpu else {})}
+    # Ray's own elastic training takes any number of workers, also one that does not divide K
+    elastic = config.exec.workers_min is not None
+    retries = ray.train.FailureConfig(max_failures=config.exec.max_failures)
+    if elastic:
+        retries = cast(Any, ray.train.FailureConfig)(
+            max_failures=0, controller_failure_limit=0, max_preemption_failures=0
+        )
+
+    def fit(workers: int) -> Any:
+        trainer = TorchTrainer(
+            cast(Any, _worker),  # the stubs are those of Train V1
+            train_loop_config=parameters,
+            datasets=None if streamed else dict(episodes(prepared.plan, 0, total)),
+            dataset_config=whole(),
+            torch_config=Group(timeout_s=math.ceil(config.exec.collective_timeout)),
+            scaling_config=ray.train.ScalingConfig(num_workers=workers, use_gpu=gpu, resources_per_worker=dict(each)),
+            run_config=ray.train.RunConfig(
+                # A name of its own each time: Ray would take a known name for a run to resume, our checkpoints do that.
+                name=f"{identity}-{time.time_ns()}",
+                storage_path=str(folder / "ray"),
+                failure_config=retries,
+                callbacks=cast(Any, [Restarts(folder, identity, retries.max_failures)]),
+            ),
+        )
+        if one:
+            without_cleaner(trainer)
+        return trainer.fit()
+
+    def room() -> int:
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return sum(int(min(node.get(name, 0) / amount for name, amount in each.items())) for node in alive)
+
     # a study has seen to MLflow before
     tracked = nullcontext() if parent is not None else announced(config.exec, folder / METRICS)
     try:
-        with tracked:
-            outcome: Any = trainer.fit()
+        with logged(folder, identity, "driver"), noticed(folder), tracked:
+            failures = (ray.train.TrainingFailedError,)
+            outcome = persevere(fit, config, room, failures) if elastic else fit(config.exec.workers)
     except ray.train.TrainingFailedError as error:
         raise MdjptError(f"training failed: {_cause(error)}; what was done is kept in {folder}") from error
+    except (ray.exceptions.RayActorError, ray.exceptions.RaySystemError) as error:  # the controller's node died
+        said = " ".join(str(error).split())[-300:]
+        raise MdjptError(
+            f"Ray has died: {said}; start the same command again, what was done is kept in {folder}"
+        ) from error
     if not isinstance(outcome.return_value, dict):
         raise MdjptError(f"training ended without a result; what was done is kept in {folder}")
+    if "preempted" in outcome.return_value:
+        raise Preempted(outcome.return_value["preempted"])
     return Trained(**outcome.return_value)
 
 
@@ -252,6 +296,7 @@ def _worker(parameters: dict[str, Any]) -> dict[str, Any]:
 
     from mdjpt_platform.data.loader import shard
     from mdjpt_platform.data.stream import stream
+    from mdjpt_platform.train.observed import RayGauges
 
     config = parse(parameters["config"])
     session = ray.train.get_context()
@@ -261,6 +306,7 @@ def _worker(parameters: dict[str, Any]) -> dict[str, Any]:
         session.get_world_rank(),
         session.get_world_size(),
         report=lambda epoch, metrics: ray.train.report({"epoch": epoch, **metrics}),
+        notice=_notices(Path(parameters["folder"])),
     )
     context = _placed(context, config, torch.device(get_device()))
     held, total = share(config.run, context.world), config.run.train.epochs * config.run.train.steps
@@ -281,48 +327,44 @@ def _worker(parameters: dict[str, Any]) -> dict[str, Any]:
         def feed(start: int) -> Generator[Episode]:
             return stream(source, sizes.buffers, (start, total), slots, held, context.device)
 
-    folder = Path(parameters["folder"])
-    logs = _logs(config, sizes, folder, parameters["identity"], context.rank, parameters["parent"])
-    return asdict(train(config.run, sizes, feed, folder, context, logs, config.exec.keep_checkpoints))
+    folder, identity = Path(parameters["folder"]), parameters["identity"]
+    sinks = _logs(config, sizes, folder, identity, context.rank, parameters["parent"])
+
+    def logs(start: int) -> MetricSink:
+        return Tee(sinks(start), RayGauges(identity, context.rank))
+
+    if context.rank == 0:
+        _describe_process(config, folder)
+    with logged(folder, identity, context.rank):
+        try:
+            return asdict(train(config.run, sizes, feed, folder, context, logs, config.exec.keep_checkpoints))
+        except Preempted as told:  # no failure, which Ray would try again
+            return {"preempted": str(told)}
 
 
-class _Watching:
-    """A progress bar fed by the metrics log, so that it works wherever the training process is."""
+def _notices(folder: Path) -> Callable[[], Notice]:
+    """What a worker is told: by its driver to stop, by Ray once that a node of the training will be drained."""
+    told, kept = watching(folder), False
 
-    def __init__(self, path: Path, total: int, shown: bool) -> None:
-        self.path, self.total, self.shown = path, total, shown
-        self.done = threading.Event()
-        self.thread = threading.Thread(target=self._follow, name="progress", daemon=True)
+    def notice() -> Notice:
+        nonlocal kept
+        if told():
+            return "stop"
+        if kept or not _draining():
+            return ""
+        kept = True
+        return "keep"
 
-    def __enter__(self) -> None:
-        if self.shown:
-            self.thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.done.set()
-        if self.shown:
-            self.thread.join()
-
-    def _follow(self) -> None:
-        columns = (TextColumn("pre-training"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"),
-                   TextColumn("loss {task.fields[loss]}"), TimeRemainingColumn())  # fmt: skip
-        with Progress(*columns) as progress:
-            task = progress.add_task("steps", total=self.total, loss="-")
-            while True:
-                ended = self.done.wait(1.0)
-                step, loss = _newest(self.path)
-                progress.update(task, completed=step, loss=loss)
-                if ended:
-                    return
+    return notice
 
 
-def _newest(path: Path) -> tuple[int, str]:
-    """Steps done and loss by the log's last whole line."""
+def _draining() -> bool:
+    """Whether Ray has told this worker of a node to be drained. Its public question is a barrier of its own, asked in
+    every step; ours goes with the step's exchange, so the worker's own flag is enough. A version without it: never.
+    """
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 8192))
-            lines = [line for line in file.read().split(b"\n")[:-1] if line.startswith(b'{"step"')]
-        last = json.loads(lines[-1])
-        return last["step"] + 1, f"{last['values']['loss/total']:.3f}"
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
-        return 0, "-"
+        from ray.train.v2._internal.execution.context import get_train_context
+
+        return get_train_context().preemption_context.preemption_info is not None
+    except (ImportError, AttributeError):
+        return False

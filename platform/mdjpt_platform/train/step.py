@@ -31,7 +31,7 @@ from mdjpt_platform.config import RunConfig
 from mdjpt_platform.data.episode import Episode
 from mdjpt_platform.data.plan import Row
 from mdjpt_platform.families import FAMILIES
-from mdjpt_platform.train.context import Context
+from mdjpt_platform.train.context import Context, Notice
 
 ADVERSARIAL = "adversarial"
 """The form of alignment that is no statistic of the step but an opponent (mdjpt_model/adversary.py)."""
@@ -146,6 +146,8 @@ class Losses:
     """`alignment`, `affect`, `adversary`: those that the run has."""
     contrast: dict[str, float] = field(default_factory=dict)
     """By corpus."""
+    notice: Notice = ""
+    """What any process was told (Context.notice)."""
 
 
 @dataclass(frozen=True)
@@ -167,13 +169,13 @@ class Stepper:
         """Accumulate the gradients of the whole step. `episodes` are this process' share, by slot."""
         if len(episodes) == 1:
             terms: Terms = self.module(episodes[0])
-            joint, logged = self._joint(episodes, [terms])
+            joint, logged, told = self._joint(episodes, [terms])
             (self._own(terms) + self._weighed(joint)).backward()
         else:
             with torch.no_grad():
                 ahead = [self.bare(episode) for episode in episodes]
             leaves = [replace(t, gamma=t.gamma.requires_grad_(), embedding=t.embedding.requires_grad_()) for t in ahead]
-            joint, logged = self._joint(episodes, leaves)
+            joint, logged, told = self._joint(episodes, leaves)
             inputs = [part for one in leaves for part in (one.gamma, one.embedding)]
             slopes = tuple(torch.zeros_like(part) for part in inputs)
             if joint:
@@ -186,19 +188,20 @@ class Stepper:
                     surrogate = (slopes[2 * number] * terms.gamma).sum()
                     surrogate = surrogate + (slopes[2 * number + 1] * terms.embedding).sum()
                     (self._own(terms) / len(episodes) + surrogate).backward()
-        return self._read(logged, joint)
+        return self._read(logged, joint, told)
 
-    def _read(self, logged: Terms, joint: Mapping[str, Tensor]) -> Losses:
+    def _read(self, logged: Terms, joint: Mapping[str, Tensor], told: Tensor) -> Losses:
         """The step's values as plain numbers, in one transfer from the device."""
         shared = dict(joint)
         if self.bare.adversary is not None:
             shared["adversary"] = logged.adversary.sum()
         total = self._own(logged).double() + self._weighed(joint).double()
         single = torch.stack([value.detach().double() for value in (total, *shared.values())])
-        numbers = torch.cat([single, logged.contrast.double()]).tolist()
+        *numbers, keep, stop = torch.cat([single, logged.contrast.double(), told.double()]).tolist()
+        notice: Notice = "stop" if stop else "keep" if keep else ""
         rest = numbers[1 + len(shared) :]
         by_corpus = dict(zip(self.bare.channels, rest, strict=True)) if self.bare.contrasts else {}
-        return Losses(numbers[0], dict(zip(shared, numbers[1:], strict=False)), by_corpus)
+        return Losses(numbers[0], dict(zip(shared, numbers[1:], strict=False)), by_corpus, notice)
 
     def _own(self, terms: Terms) -> Tensor:
         """Losses that an episode has by itself."""
@@ -211,11 +214,16 @@ class Stepper:
         weights = {"alignment": self.run.alignment.weight, "affect": self.run.affect.weight}
         return sum((weights[name] * loss for name, loss in joint.items()), torch.zeros((), device=self.context.device))
 
-    def _joint(self, episodes: Sequence[Episode], terms: Sequence[Terms]) -> tuple[dict[str, Tensor], Terms]:
-        """Losses over the whole step, and means over its episodes of their own losses, in one exchange."""
+    def _joint(self, episodes: Sequence[Episode], terms: Sequence[Terms]) -> tuple[dict[str, Tensor], Terms, Tensor]:
+        """Losses over the whole step, means over its episodes of their own losses, and how many processes were told to
+        keep and to stop [2]; in one exchange.
+        """
         gamma = torch.cat([one.gamma for one in terms])
         own = [torch.cat([one.contrast.detach(), one.adversary.detach().flatten()]) for one in terms]
-        parts = [torch.stack(own).sum(0) / self.run.train.episodes]
+        told, heard = own[0].new_zeros(2), self.context.notice()
+        if heard:
+            told[("keep", "stop").index(heard)] = 1
+        parts = [torch.cat([torch.stack(own).sum(0) / self.run.train.episodes, told])]
         if self.bare.aligns:
             form, slots = FORMS[self.run.alignment.form], self._slots(episodes, gamma.shape[-1])
             parts.append(form.pack(gamma, slots))
@@ -240,7 +248,7 @@ class Stepper:
             found["affect"] = soft_affect_contrast(embedding, known, chosen.temperature, chosen.reach, chosen.hard)
         logged = summed[0].detach()
         cut = len(terms[0].contrast)
-        return found, replace(terms[0], contrast=logged[:cut], adversary=logged[cut:])
+        return found, replace(terms[0], contrast=logged[:cut], adversary=logged[cut:-2]), logged[-2:]
 
     def _slots(self, episodes: Sequence[Episode], spatial: int) -> Slots:
         corpora = len(self.bare.channels)

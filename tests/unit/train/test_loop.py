@@ -86,7 +86,8 @@ def test_run_is_complete(unbroken: Pretrained) -> None:
     last = unbroken.trained.last["loss/total"]
     assert last == pytest.approx(np.mean([m["loss/total"] for m in logged[3:]]))
     names = {path.name for path in unbroken.folder.iterdir()}
-    assert {"run.yaml", "about.json", "result.json", "model.json", "model.safetensors", METRICS, CHECKPOINTS} == names
+    written = {"run.yaml", "about.json", "result.json", "model.json", "model.safetensors", "logs"}
+    assert written | {METRICS, CHECKPOINTS} == names
 
 
 @pytest.mark.parametrize(

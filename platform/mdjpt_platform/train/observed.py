@@ -1,4 +1,4 @@
-"""(R) What a training process measures, for Prometheus: Ray's agent on every node exports it.
+"""(R) What watches a training under Ray: gauges that Ray's agents export to Prometheus, and a log of restarts.
 
 Series: `ray_mdjpt_steps_total`, `ray_mdjpt_step`, `ray_mdjpt_loss`, `ray_mdjpt_step_seconds`, `ray_mdjpt_wait_seconds`,
 each with the labels `run` (identity) and `rank`. A process hands its values to the agent every ten seconds
@@ -7,12 +7,16 @@ each with the labels `run` (identity) and `rank`. A process hands its values to 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ray.train import UserCallback
 from ray.util.metrics import Counter, Gauge
 
+from mdjpt_platform.errors import brief
+from mdjpt_platform.operations.logs import event, logged
 from mdjpt_platform.tracking import Status
 
 GAUGES = {
@@ -53,3 +57,19 @@ class RayGauges:
 
     def close(self, status: Status = "FINISHED") -> None:
         """Nothing to end."""
+
+
+class Restarts(UserCallback):
+    """Writes failed workers into `logs/controller.jsonl`, and whether they are started again."""
+
+    def __init__(self, folder: Path, run: str, most: int) -> None:
+        self.folder, self.run, self.most, self.failures = folder, run, most, 0
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Ray Train's controller calls this before it decides; every failure of a group counts once."""
+        self.failures += 1
+        causes = {str(rank): brief(error).splitlines()[-1:] for rank, error in worker_exceptions.items()}
+        again = self.failures <= self.most
+        name, level = ("workers_restarted", logging.WARNING) if again else ("workers_failed", logging.ERROR)
+        with logged(self.folder, self.run, "controller"):
+            event(name, level, failure=self.failures, allowed=self.most, causes=causes)
