@@ -24,7 +24,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     return Stage(base, Forked, SMALL)
 
 
-@pytest.mark.parametrize("name", ["prepare", "pretrain", "evaluate", "study"])
+@pytest.mark.parametrize(
+    "name", ["prepare", "pretrain", *(pytest.param(name, marks=pytest.mark.slow) for name in ("evaluate", "study"))]
+)
 def test_a_killed_driver_changes_nothing(stage: Stage, name: str) -> None:
     told = stage.kill(name, SCENES[name], "driver", random.Random(f"7-{name}"))
     assert told["equal"], told

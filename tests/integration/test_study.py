@@ -145,6 +145,7 @@ def test_killed_trial_and_driver_leave_a_study_that_resumes(tiny_store: Path, tm
     assert json.loads((study.ledger.folder / "study.json").read_text())["cells"]
 
 
+@pytest.mark.slow  # the test before it kills, which is harder
 def test_ctrl_c_leaves_a_study_that_resumes(tiny_store: Path, tmp_path: Path, temp: Path) -> None:
     """SIGINT: over within seconds, one line, exit code 130; the same command goes on."""
     path = write(tmp_path, tiny_store, "stopped", engine="ray", cpus=2)

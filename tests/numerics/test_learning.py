@@ -75,7 +75,7 @@ def before_and_after(folder: Path, seed: int, permute: bool) -> tuple[float, flo
     return contrast(new_model(known.run), unseen), contrast(trained, unseen)
 
 
-@pytest.mark.parametrize("seed", [0, 3, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 4, 5))])
+@pytest.mark.parametrize("seed", [3, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (0, 1, 2, 4, 5))])
 def test_contrast_of_unseen_pairs_falls_only_where_subjects_share_what_they_see(tmp_path: Path, seed: int) -> None:
     """Measured, seeds 0-5: aligned 0.2-1.7, permuted 2.9-3.4; chance is 2.83. Seed 3 learns slowest of the six."""
     before, aligned = before_and_after(tmp_path, seed, permute=False)

@@ -56,8 +56,9 @@ def load(path: str | Path, key: str) -> np.ndarray[Any, Any]:
     """
     with _guarded(path):
         for name, shape, kind in whosmat(str(path)):
-            if name == key and prod(shape) > (MAX_CELLS if kind in ("cell", "struct", "object") else MAX_VALUES):
-                raise BadInput(path, f"shape of {key}", f"{kind} {shape}", f"at most {MAX_CELLS} cells")
+            most = MAX_CELLS if kind in ("cell", "struct", "object") else MAX_VALUES
+            if name == key and prod(shape) > most:
+                raise BadInput(path, f"shape of {key}", f"{kind} {shape}", f"at most {most} cells or values")
         tree = loadmat(str(path), variable_names=[key])
     if key not in tree:
         raise BadInput(path, "variables", "none of that name", key)

@@ -56,7 +56,10 @@ def _ranking(prefix: Path, given: Path | None) -> tuple[NDArray[np.int64] | None
     path = given if given is not None else beside
     if given is None and not beside.is_file():
         return None, "recomputed from electrode positions (97 % of the first three agree with the released ranking)"
-    ranking = open_array(path)
+    try:
+        ranking = open_array(path)
+    except BadInput as error:
+        raise BadInput(path, "neighbours", error.found, "a .npy ranking [60, 60]") from None
     if ranking.shape != (60, 60) or not np.array_equal(np.sort(ranking, axis=1), np.tile(np.arange(60), (60, 1))):
         raise BadInput(path, "neighbours", f"shape {ranking.shape}", "every row a permutation of 0..59")
     return ranking, path.name
