@@ -32,9 +32,9 @@ from mdjpt_model import ModelSpec
 from mdjpt_model.flops import activation_bytes
 from mdjpt_model.montage import UNIFIED
 
-MODELS = ("naive", "ours", "ours_recomputed")
+MODELS = ("naive", "ours", *step.PARTLY)
 WARM = 4
-BUDGETS = {"inf": "everything_stored", "8": "8_gb_stored", "0": "nothing_stored"}
+BUDGETS = {"inf": "everything_stored", "4": "4_gb_stored", "0": "nothing_stored"}
 """Gigabytes that activations of the published step may take."""
 STATUS = Path("/proc/self/status")
 
@@ -97,7 +97,7 @@ def peak_above(work: Callable[[], object]) -> int:
 def one_step(variant: str, name: str, precision: str, windows: int) -> dict[str, Any]:
     """Saved bytes a window and peak of one step of [windows, 60, 625]."""
     spec = ModelSpec(variant=variant)  # type: ignore[arg-type]
-    model: nn.Module = step.build(spec, stored=0.0 if name == "ours_recomputed" else 1.0)
+    model: nn.Module = step.build(spec, stored=step.PARTLY.get(name, 1.0))
     value: Callable[..., Tensor] = step.loss
     if name == "naive":
         model, _ = naive.load(model)  # type: ignore[arg-type]
