@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mdjpt_model.model import MdJPT, Output
     from mdjpt_model.montage import UNIFIED, projection
     from mdjpt_model.normalisation import Moments, Statistics, standardise, stratified
+    from mdjpt_model.pretrained import Pretrained, from_pretrained
+    from mdjpt_model.readout import Prediction
     from mdjpt_model.released import load_released
     from mdjpt_model.spec import RELEASED, VARIANTS, ModelSpec, Switches
 
@@ -37,13 +39,16 @@ _HOME = {
     "model": ("MdJPT", "Output"),
     "montage": ("UNIFIED", "projection"),
     "normalisation": ("Moments", "Statistics", "standardise", "stratified"),
+    "pretrained": ("Pretrained", "from_pretrained"),
+    "readout": ("Prediction",),
     "released": ("load_released",),
     "spec": ("RELEASED", "VARIANTS", "ModelSpec", "Switches"),
 }
 __all__ = [
-    "RELEASED", "UNIFIED", "VARIANTS", "MdJPT", "ModelSpec", "Moments", "Output", "Statistics", "Switches",
-    "alignment", "centroids", "chance_contrast", "covariance", "forward_flops", "inter_subject_contrast",
-    "load_released", "parameters", "projection", "standardise", "stratified", "supervised_contrast",
+    "RELEASED", "UNIFIED", "VARIANTS", "MdJPT", "ModelSpec", "Moments", "Output", "Prediction", "Pretrained",
+    "Statistics", "Switches", "alignment", "centroids", "chance_contrast", "covariance", "forward_flops",
+    "from_pretrained", "inter_subject_contrast", "load_released", "parameters", "projection", "standardise",
+    "stratified", "supervised_contrast",
 ]  # fmt: skip
 
 

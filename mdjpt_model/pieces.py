@@ -26,6 +26,8 @@ Parts = tuple[Tensor, ...]
 
 def count(rows: int, row: int, device: torch.device) -> int:
     """Number of pieces for `rows` rows of `row` float32 values in one layer's activations; at least one."""
+    if torch.compiler.is_exporting():
+        return 1  # an exported program takes any number of rows, so it cannot have a number of pieces
     most = max(1, PIECE.get(device.type, PIECE_ELSEWHERE) // (4 * max(1, row)))
     return max(1, math.ceil(rows / most))
 
@@ -36,6 +38,8 @@ def in_pieces(part: Callable[..., Parts], inputs: Parts, pieces: int, stored: fl
     stored: share of the pieces whose activations are kept for the backward pass, 0 to 1. random: `part` draws random
     numbers, which must be the same the second time.
     """
+    if pieces == 1 and not torch.is_grad_enabled():
+        return part(*inputs)
     cut = list(zip(*(x.chunk(pieces) for x in inputs), strict=True))
     kept = round(stored * len(cut)) if torch.is_grad_enabled() else len(cut)
     found = [part(*piece) for piece in cut[:kept]]

@@ -121,7 +121,7 @@ class Emod(nn.Module):
     def forward(self, windows: Tensor, channels: Sequence[str] | Tensor, embed: bool = True) -> EmodOutput:
         """windows [B, C, T] of one cap, at `spec.rate`; `channels` are C names, or rows of the table [C] or [B, C]."""
         rows = self.rows(windows, channels).expand(windows.shape[:2])
-        pieces = count(len(windows), windows[0].numel() * self.spec.width, windows.device)
+        pieces = count(windows.shape[0], windows[0].numel() * self.spec.width, windows.device)
         random = self.training and self.spec.dropout > 0
         tokens, encoded = in_pieces(self._window, (windows, rows), pieces, self.stored, random)
         feature = self.pool(encoded)

@@ -31,7 +31,7 @@ class Patches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Embed, pass the blocks, read out; rows in pieces, for no channel knows another here."""
         patches = (x.shape[-1] - self.patch) // self.stride + 1
-        pieces = count(len(x), patches * self.read_in.out_features, x.device)
+        pieces = count(x.shape[0], patches * self.read_in.out_features, x.device)
         return in_pieces(self._rows, (x,), pieces, self.stored)[0]
 
     def _rows(self, x: Tensor) -> tuple[Tensor]:

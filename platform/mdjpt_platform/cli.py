@@ -206,6 +206,46 @@ def reproduce(
 
 
 @app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="folder of a finished run", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="new folder for the model", show_default=False)],
+    on: Annotated[
+        list[str] | None, typer.Option(help="corpus that the read-outs are fitted to; repeatable", show_default=False)
+    ] = None,
+    bare: Annotated[bool, typer.Option("--bare", help="the encoder alone, without read-outs")] = False,
+    program: Annotated[bool, typer.Option("--program", help="a torch.export program too: program.pt2")] = False,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="exec.a=b alone; repeatable", show_default=False)
+    ] = None,
+) -> None:
+    """A finished run as a folder that `mdjpt_model.from_pretrained` loads without this platform."""
+    from mdjpt_platform.export import verbs
+
+    raise typer.Exit(verbs.export(run, out, () if bare else on, override or (), program))
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="model folder, as `export` writes it", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(help="recordings, or folders of them", show_default=False)],
+    out: Annotated[Path, typer.Option(help="folder for the results, one below it a file")] = Path("predictions"),
+    step: Annotated[float | None, typer.Option(help="seconds between windows; the model's own", show_default=False)] = None,
+    tmin: Annotated[float, typer.Option(help="begin here, seconds into the file")] = 0.0,
+    tmax: Annotated[float | None, typer.Option(help="end here, seconds into the file", show_default=False)] = None,
+    rename: Annotated[
+        Path | None, typer.Option(help="CSV with the columns name, rename: 10-05 names of channels", show_default=False)
+    ] = None,
+    least_channels: Annotated[int, typer.Option(help="sites of the model that a recording must have")] = 4,
+) -> None:
+    """What a model says of anybody's recordings: tables, annotations, a page each; exit 2 if one could not be used."""
+    from mdjpt_platform.predict.settings import Settings
+    from mdjpt_platform.predict.verbs import predict as predict_files
+
+    table = None if rename is None else str(rename)
+    raise typer.Exit(predict_files(model, files, out, Settings(step, tmin, tmax, table, least_channels)))
+
+
+@app.command()
 def parity(
     prefix: Annotated[Path, typer.Argument(help="PREFIX of .ckpt, .vectors.safetensors, .json", show_default=False)],
     neighbours: Annotated[Path | None, typer.Option(help=".npy ranking [60, 60]", show_default=False)] = None,

@@ -93,8 +93,8 @@ def test_imports_point_one_way() -> None:
         assert packages(path) <= {*sys.stdlib_module_names, "mdjpt_platform"}, relative(path)
 
 
-def test_the_model_needs_torch_and_numpy_alone() -> None:
-    allowed = {*sys.stdlib_module_names, "torch", "numpy", "mdjpt_model"}
+def test_the_model_needs_torch_numpy_and_safetensors_alone() -> None:
+    allowed = {*sys.stdlib_module_names, "torch", "numpy", "safetensors", "mdjpt_model"}
     assert {relative(path): packages(path) - allowed for path in files(MODEL) if packages(path) - allowed} == {}
 
 

@@ -8,10 +8,8 @@ Shapes: B windows of a batch, F features, C channels (60, then virtual), N patch
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,16 +17,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from mdjpt_model.layers import CACHE_BYTES, LayerStatistics, Tokens, by, gather, pool, read_features, statistics_of
 from mdjpt_platform.config import EvaluateConfig
 from mdjpt_platform.errors import BadInput
-from mdjpt_platform.evaluate.layers import LayerStatistics, Running, by, gather
 from mdjpt_platform.evaluate.progress import progress_bar
 from mdjpt_platform.evaluate.windows import Array, Rows, WindowStore, corpus_name, cut, groups, require_finite
 from mdjpt_platform.families import FAMILIES, refuse_corpus
 
 Group = tuple[str, int]
-CACHE_BYTES = 2 << 30
-"""Tokens of one subject-session are kept between passes if they fit into this."""
 
 
 def encode(
@@ -73,10 +69,11 @@ def group_statistics(
     cache_bytes: int = CACHE_BYTES,
 ) -> dict[Group, LayerStatistics]:
     """Statistics of every (subject, session) by itself: the first half of `normalisation: frozen`."""
+    stages: Any = model
     found: dict[Group, LayerStatistics] = {}
     with progress_bar(len(table), f"statistics of {corpus_name(store)}", progress) as advance, _frozen(model):
         for name, at in _checked_groups(store, table).items():
-            found[name] = _gather(model, _Tokens(model, store, table, at, config.batch, cache_bytes))
+            found[name] = statistics_of(stages, _tokens(stages, store, table, at, config.batch, cache_bytes))
             advance(len(at))
     return found
 
@@ -85,14 +82,6 @@ def by_group(model: nn.Module) -> bool:
     """Whether the model's features depend on statistics of the window's subject-session."""
     spec: Any = getattr(model, "spec", None)
     return spec is None or FAMILIES[spec.family].by_group
-
-
-def pool(maps: Tensor, feature: str) -> Tensor:
-    """[B, M, N] -> [B, M]. `me`: mean over patches; `de`: 0.5 ln(2 pi e var + 1), population variance (SYSTEMS 1.8)."""
-    if feature == "me":
-        return maps.mean(-1)
-    variance = maps.double().var(-1, correction=0)
-    return 0.5 * torch.log(2 * math.pi * math.e * variance + 1)
 
 
 def _encoded(
@@ -119,50 +108,20 @@ def _encoded(
         raise BadInput("evaluate.normalisation", "frozen", "no statistics", "those of the training subjects")
     for at in _checked_groups(store, table).values():
         once = config.normalisation != "whole"  # one pass: nothing to keep
-        tokens = _Tokens(model, store, table, at, config.batch, 0 if once else cache_bytes)
-        first: Callable[[Tensor], Tensor]
-        second: Callable[[Tensor], Tensor]
-        if config.normalisation == "causal":
-            first, second = Running(), Running()
-        else:
-            own = frozen if config.normalisation == "frozen" and frozen is not None else _gather(model, tokens)
-            first, second = by(own.tokens), by(own.latent)
-        for places, batch in tokens:
-            yield places, pool(stages.maps(second(stages.latent(first(batch)))), config.feature)
+        tokens = _tokens(stages, store, table, at, config.batch, 0 if once else cache_bytes)
+        read = read_features(stages, tokens, config.normalisation, config.feature, frozen)
+        yield from zip((at[part] for part in tokens.parts), read, strict=True)
 
 
-def _gather(model: nn.Module, tokens: _Tokens) -> LayerStatistics:
-    """Pass 1 and 2: the latent is standardised tokens' image, so its statistics need those of the tokens."""
-    stages: Any = model
-    of_tokens = gather(batch for _, batch in tokens)
-    first = by(of_tokens)
-    return LayerStatistics(of_tokens, gather(stages.latent(first(batch)) for _, batch in tokens))
+def _tokens(model: Any, store: WindowStore, table: pd.DataFrame, at: Rows, batch: int, budget: int) -> Tokens:
+    """Token batches of the windows `at`."""
+    device = next(model.parameters()).device
 
+    def make(part: slice) -> Tensor:
+        tokens: Tensor = model.tokens_first(torch.from_numpy(cut(store, table, at[part])).to(device), store.channels)
+        return tokens
 
-@dataclass
-class _Tokens:
-    """Token batches of one group; the second pass reads them from memory if they fit into the budget."""
-
-    model: Any
-    store: WindowStore
-    table: pd.DataFrame
-    at: Rows
-    batch: int
-    budget: int
-    kept: list[Tensor] = field(default_factory=list)
-
-    def __iter__(self) -> Iterator[tuple[Rows, Tensor]]:
-        device = next(self.model.parameters()).device
-        for number, begin in enumerate(range(0, len(self.at), self.batch)):
-            places = self.at[begin : begin + self.batch]
-            if number < len(self.kept):
-                yield places, self.kept[number]
-                continue
-            windows = torch.from_numpy(cut(self.store, self.table, places)).to(device)
-            tokens = self.model.tokens_first(windows, self.store.channels)
-            if tokens[0].nbytes * len(self.at) <= self.budget:
-                self.kept.append(tokens)
-            yield places, tokens
+    return Tokens(make, len(at), batch, budget)
 
 
 def _halves_wanted(model: nn.Module, config: EvaluateConfig) -> bool:
@@ -183,8 +142,9 @@ def _batch_halves(
     at = order.index.to_numpy(np.int64)
     if len(at) % config.batch == 1:
         raise BadInput(corpus_name(store), "evaluate.batch", f"{config.batch}, which leaves one window over", "another")
-    for places, batch in _Tokens(stages, store, table, at, config.batch, 0):
-        yield places, pool(stages.maps(_halves(stages.latent(_halves(batch)))), config.feature)
+    tokens = _tokens(stages, store, table, at, config.batch, 0)
+    for part, batch in zip(tokens.parts, tokens, strict=True):
+        yield at[part], pool(stages.maps(_halves(stages.latent(_halves(batch)))), config.feature)
 
 
 def _halves(x: Tensor) -> Tensor:

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mdjpt_model.layers import mean_statistics, pool
 from mdjpt_platform.config import EvaluateConfig
 from mdjpt_platform.errors import BadInput
-from mdjpt_platform.evaluate.features import by_group, encode, group_statistics, pool
-from mdjpt_platform.evaluate.layers import mean_statistics
+from mdjpt_platform.evaluate.features import by_group, encode, group_statistics
 from mdjpt_platform.evaluate.protocols import Part, parts, stimulus_folds
 from mdjpt_platform.evaluate.readout import STIMULI, Prediction, Predictions, splits_of
 from mdjpt_platform.evaluate.smoothing import LDS, Lds, smooth

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mdjpt_model.layers import mean_statistics
 from mdjpt_platform.config import EvaluateConfig
-from mdjpt_platform.evaluate.layers import mean_statistics
 from mdjpt_platform.evaluate.linear import LINEAR, linear_scores
 from mdjpt_platform.evaluate.probe import class_similarity, fit_probe
 from mdjpt_platform.evaluate.protocols import (

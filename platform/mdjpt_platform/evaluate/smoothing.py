@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mdjpt_model.trajectory import running_normalise
 from mdjpt_platform.evaluate.windows import Array, groups, trials_of
 
 Float = NDArray[np.float64]
@@ -18,7 +19,6 @@ Lds = Literal["off", "on", "causal"]
 LDS: tuple[Lds, ...] = ("off", "on", "causal")
 PROCESS, OBSERVATION, PRIOR = 1e-4, 1.0, 0.01
 """Variances of the random walk, of an observation, and of the walk's start about the trial mean."""
-FLOOR = 1e-10
 
 
 @dataclass(frozen=True)
@@ -45,23 +45,6 @@ def prior_of(moments: dict[str, Prior], subjects: Sequence[str]) -> Prior:
     """
     chosen = [moments[subject] for subject in subjects]
     return Prior(np.mean([one.mean for one in chosen], 0), np.mean([one.var for one in chosen], 0))
-
-
-def running_normalise(features: NDArray[np.floating], prior_mean: Float, prior_var: Float, decay: float) -> Float:
-    """Z-score window k of [n, M] by a blend of the prior, weight decay**k, and of windows 0..k of its own recording.
-
-    Windows in play order; no window sees a later one. Window 0 is normalised by the prior alone.
-    """
-    x = np.asarray(features, np.float64)
-    seen = np.arange(1, len(x) + 1)[:, None]
-    mean = np.cumsum(x, 0) / seen
-    # About the first window, so that a large offset costs no digits.
-    shifted = x - x[:1]
-    var = np.cumsum(np.square(shifted), 0) / seen - np.square(mean - x[:1])
-    trust = decay ** np.arange(len(x))[:, None]
-    mean = trust * prior_mean + (1 - trust) * mean
-    var = trust * prior_var + (1 - trust) * np.maximum(var, 0)
-    return np.asarray((x - mean) / np.sqrt(var + FLOOR))
 
 
 def normalise(features: Array, table: pd.DataFrame, prior: Prior, decay: float) -> Array:

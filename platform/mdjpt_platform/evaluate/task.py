@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from mdjpt_model.layers import LayerStatistics, mean_statistics
 from mdjpt_platform.config import EvaluateConfig, WindowConfig
 from mdjpt_platform.evaluate.bands import differential_entropy
 from mdjpt_platform.evaluate.features import Group, by_group, encode, group_statistics
-from mdjpt_platform.evaluate.layers import LayerStatistics, mean_statistics
 from mdjpt_platform.evaluate.regression import Float
 from mdjpt_platform.evaluate.windows import Array, Rows, WindowStore, label_codes, window_table
 

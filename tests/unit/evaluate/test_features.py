@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mdjpt_model.layers import mean_statistics
 from mdjpt_model.normalisation import stratified
 from mdjpt_model.released import load_released
 from mdjpt_platform.config import EvaluateConfig, WindowConfig
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.evaluate.features import encode, group_statistics, pool
-from mdjpt_platform.evaluate.layers import mean_statistics
 from mdjpt_platform.evaluate.windows import cut, groups, window_table
 
 
