@@ -209,7 +209,9 @@ def _json(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def _below(tensors: dict[str, Tensor], mode: str) -> dict[str, Tensor]:
-    return {name.removeprefix(f"{mode}."): value for name, value in tensors.items() if name.startswith(f"{mode}.")}
+    """Tensors of one mode, each in memory of its own: in the file's they lie as it happens, and sums depend on that."""
+    head = f"{mode}."
+    return {name.removeprefix(head): value.clone() for name, value in tensors.items() if name.startswith(head)}
 
 
 def _parts(count: int, batch: int) -> list[slice]:

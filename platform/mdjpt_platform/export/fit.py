@@ -2,8 +2,8 @@
 
 Everybody is left out once (five folds of people). From the answers for those left out come the temperature that
 calibrates the class probabilities (Guo et al. 2017), the half-width of the intervals of valence and arousal (split
-conformal, Lei et al. 2018, people being what is exchanged), and the scores of the model card. Each is told as it came
-out on people whose answers had no part in it.
+conformal, Lei et al. 2018; people are what is exchanged, so with few of them it errs on the wide side), and the scores
+of the model card. Each is told as it came out on people whose answers had no part in it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mdjpt_platform.evaluate.windows import Array, Rows
 from mdjpt_platform.export.material import Material, Truth
 
 LEVEL = 0.9
-"""Share of windows that the intervals of valence and arousal hold."""
+"""Share of windows that the intervals of valence and arousal hold, at least."""
 BINS = 10
 NEVER = -20.0
 """Score of a class that a training had no window of."""
@@ -97,7 +97,7 @@ def folded(pipeline: Pipeline, name: str) -> tuple[Tensor, Tensor]:
     scale, linear = pipeline[0], pipeline.named_steps[name]
     weight = np.atleast_2d(linear.coef_) / scale.scale_
     bias = np.atleast_1d(linear.intercept_) - weight @ scale.mean_
-    return torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
+    return torch.from_numpy(np.ascontiguousarray(weight)).float(), torch.from_numpy(bias).float()
 
 
 def fit_temperature(scores: Float, codes: Rows, owners: NDArray[np.str_]) -> float:
