@@ -134,19 +134,19 @@ def prepare(config: Config, only: Iterable[str] | None = None) -> int:
     return 0 if report.ok else 2
 
 
-def quality(config: Config) -> int:
-    """Write the quality pages of the run's corpora; 2 if one is not prepared."""
+def quality(config: Config, named: bool = False) -> int:
+    """Write the quality pages of the run's corpora, by subjects' names if `named`; 2 if one is not prepared."""
     from mdjpt_platform.preprocess import folder_of
 
     there = [name for name in config.run.corpora if (folder_of(config, name) / "manifest.json").exists()]
-    write_quality(config, there)
+    write_quality(config, there, named)
     absent = [name for name in config.run.corpora if name not in there]
     for name in absent:
         print(f"{name}: not prepared; run `mdjpt prepare` first")
     return 2 if absent else 0
 
 
-def write_quality(config: Config, names: Iterable[str]) -> None:
+def write_quality(config: Config, names: Iterable[str], named: bool = False) -> None:
     """Write and name the quality page of each prepared corpus, beside its store."""
     from rich.console import Console
 
@@ -158,7 +158,7 @@ def write_quality(config: Config, names: Iterable[str]) -> None:
     for name in names:
         with console.status(f"{name}: quality page"):
             store = open_store(folder_of(config, name), verify=False)
-            page = write_page(store)
+            page = write_page(store, named=named)
         print(f"{name}: quality page {page}")
 
 

@@ -103,10 +103,10 @@ def test_page_tells_the_facts(text: str, store: Store) -> None:
 
 def test_page_is_written_beside_the_store_and_always_alike(store: Store, text: str, tmp_path: Path) -> None:
     before = sorted(store.folder.rglob("*"))
-    page = write_page(store, facts=FACTS)
+    page = write_page(store, facts=FACTS, named=True)
     assert page == page_beside(store.folder) == store.folder.parent / f"{store.manifest.key}.quality.html"
     assert page.read_text(encoding="utf-8") == text and sorted(store.folder.rglob("*")) == before
-    assert write_page(store, tmp_path, FACTS).read_bytes() == page.read_bytes()
+    assert write_page(store, tmp_path, FACTS, named=True).read_bytes() == page.read_bytes()
     open_store(store.folder)
     (tmp_path / "file").touch()
     with pytest.raises(MdjptError, match="the quality page cannot be written"):
@@ -185,3 +185,15 @@ def test_preparation_ends_with_a_page(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "quality page" not in capsys.readouterr().out and page.stat().st_mtime_ns == written
     page.unlink()
     assert verbs.prepare(config) == 0 and page.exists()
+
+
+def test_nobody_is_named_unless_asked(store: Store, tmp_path: Path) -> None:
+    hidden = Page(write_page(store, tmp_path, FACTS).read_text()).visible
+    shown = Page(write_page(store, tmp_path, FACTS, named=True).read_text()).visible
+    assert "s09.dat" in shown and "s09.dat" not in hidden and "truncated" in hidden
+    assert "left out: 09" in shown and "left out: S07" in hidden
+    assert "S01, S02" in hidden and "--names" in hidden and "--names" not in shown
+    for subject in {str(one) for one in store.index["subject"]}:
+        assert f"sub-{subject}" not in hidden and f"in {subject} (" not in hidden
+    rows = [line for line in hidden.splitlines() if line.strip() in set(map(str, store.index["subject"]))]
+    assert not rows

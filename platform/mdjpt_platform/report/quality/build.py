@@ -35,15 +35,17 @@ def page_beside(store: str | Path) -> Path:
     return Path(store).with_name(f"{Path(store).name}.quality.html")
 
 
-def write_page(store: Store, folder: str | Path | None = None, facts: Facts | None = None) -> Path:
+def write_page(
+    store: Store, folder: str | Path | None = None, facts: Facts | None = None, named: bool = False
+) -> Path:
     """Write a store's page into `folder` (default: beside the store) and give its path.
 
-    `facts`: instead of those declared for the store's layout.
+    `facts`: instead of those declared for the store's layout. `named`: call subjects by their names.
     Raises BadInput: quality.json absent or damaged. MdjptError: the page cannot be written.
     """
     beside = page_beside(store.folder)
     out = beside if folder is None else Path(folder) / beside.name
-    page = render(load_quality(store, facts))
+    page = render(load_quality(store, facts, named))
     try:
         write_atomic(out, page.encode())
     except OSError as error:
@@ -72,6 +74,7 @@ def render(quality: Quality) -> str:
         corpus=corpus_facts(quality),
         recipe=recipe_in_words(quality),
         identity=identity(quality),
+        named=quality.named,
     )
 
 

@@ -23,7 +23,7 @@ def recordings_left_out(quality: Quality) -> Iterator[Verdict]:
     if failed:
         total = len(failed) + len(quality.recordings)
         text = f"{len(failed)} of {counted(total, 'recording')} left out: {{}}."
-        yield flagged(about, text, {quality.name(r): reason for r, reason in failed.items()})
+        yield flagged(about, text, {quality.name(r): quality.reason(reason) for r, reason in failed.items()})
     else:
         yield fine(about, f"None: every one of {counted(len(quality.recordings), 'recording')} is in the store.")
 

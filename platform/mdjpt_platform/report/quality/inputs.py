@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 
 from mdjpt_platform.corpora import CORPORA
 from mdjpt_platform.corpora.base import Facts, Stimulus
-from mdjpt_platform.report.wording import natural, plain
+from mdjpt_platform.report.wording import natural, plain, pseudonyms
 from mdjpt_platform.store import Manifest, Store
 
 Look = Mapping[str, Any]
@@ -50,17 +51,31 @@ class Quality:
     trials: pd.DataFrame
     """One row a trial, those left out included: recording, subject, session, trial, stimulus, play_order (NaN if left
     out), label, seconds, bad (tuple of names), dropped (reason or ''), fingerprint ('' if unknown)."""
+    named: bool = True
+    """Whether subjects are called by their names, or S01, S02, ... in natural order of them."""
 
     @property
     def kept(self) -> pd.DataFrame:
         """Trials that are in the store."""
         return self.trials[self.trials["dropped"] == ""]
 
+    @cached_property
+    def _pseudonyms(self) -> dict[str, str]:
+        return pseudonyms(parts_of(name)[0] for name in (*self.manifest.recordings, *self.manifest.failed))
+
+    def person(self, subject: str) -> str:
+        """A subject as the page calls it."""
+        return plain(subject, 30) if self.named else self._pseudonyms.get(subject, "S?")
+
     def name(self, recording: str) -> str:
         """A recording as people call it: its subject, and the session where there are several."""
         subject, session = parts_of(recording)
         several = self.trials["session"].nunique() > 1
-        return plain(subject, 30) + (f" (session {session})" if several and session else "")
+        return self.person(subject) + (f" (session {session})" if several and session else "")
+
+    def reason(self, told: str) -> str:
+        """Why something was left out; without the file, whose name is mostly the subject's, where nobody is named."""
+        return told if self.named else told.rpartition("/")[2].partition(": ")[2] or "see manifest.json"
 
     def names(self, recordings: Iterable[str]) -> tuple[str, ...]:
         """`name` of each, in order."""
@@ -84,7 +99,7 @@ def parts_of(recording: str) -> tuple[str, int]:
     return (found[1], int(found[2])) if found else (recording, 0)
 
 
-def load_quality(store: Store, facts: Facts | None = None) -> Quality:
+def load_quality(store: Store, facts: Facts | None = None, named: bool = True) -> Quality:
     """Everything a page needs of a store; `facts`: instead of those declared for its layout."""
     manifest = store.manifest
     if facts is None and manifest.layout in CORPORA:
@@ -95,7 +110,7 @@ def load_quality(store: Store, facts: Facts | None = None) -> Quality:
         tree = told.get(name, {})
         looks = tree.get("before"), tree.get("after")
         recordings.append(Heard(name, *parts_of(name), source.factor, *looks, tree.get("notes", {})))
-    return Quality(manifest, facts, tuple(recordings), _trials(store, told))
+    return Quality(manifest, facts, tuple(recordings), _trials(store, told), named)
 
 
 def _trials(store: Store, told: Mapping[str, Any]) -> pd.DataFrame:

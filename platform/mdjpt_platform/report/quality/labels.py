@@ -38,7 +38,7 @@ def label_balance(quality: Quality) -> Iterator[Verdict]:
     if missing:
         problems.append(f"{missing} of {counted(len(kept), 'trial')} without a label")
     classes = known.groupby("subject")["label"].nunique()
-    single = [str(subject) for subject, count in classes.items() if count == 1 and len(labels) > 1]
+    single = [quality.person(str(subject)) for subject, count in classes.items() if count == 1 and len(labels) > 1]
     if single:
         problems.append(f"a single class for {listed(single)}")
     if problems:
