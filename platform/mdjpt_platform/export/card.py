@@ -24,7 +24,7 @@ def card(config: dict[str, Any], title: str, scores: list[dict[str, Any]]) -> st
     )  # fmt: skip
     text = environment.get_template("card.md.j2").render(
         title=title, license=LICENSE, family=config["family"], sources=trained["sources"], fitted=trained["fitted"],
-        simulated=trained["simulated"], labels=config["labels"], modes=worth,
+        simulated=trained["simulated"], adapted=trained.get("adapted"), labels=config["labels"], modes=worth,
         samples=round(window["seconds"] * config["rate"]), rate=config["rate"], seconds=window["seconds"],
         people=next((one["people"] for one in worth.values()), 0), scores=scores,
         overlap=bool(set(trained["sources"]) & set(trained["fitted"])),

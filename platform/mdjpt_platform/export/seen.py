@@ -9,7 +9,7 @@ import numpy as np
 
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.evaluate.progress import progress_bar
-from mdjpt_platform.predict.novelty import distance, profile
+from mdjpt_platform.predict.novelty import amplitude, distance, profile
 from mdjpt_platform.store import Store
 
 LONGEST = 600
@@ -66,4 +66,4 @@ def _amplitudes(store: Store) -> list[float]:
     except BadInput:
         return []
     looks = [one.get("after", {}).get("sd", []) for one in known.values()]
-    return [float(np.sqrt(np.mean(np.square(sd)))) for sd in looks if sd]
+    return [amplitude(sd) for sd in looks if sd]

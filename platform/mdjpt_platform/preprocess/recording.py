@@ -156,13 +156,11 @@ def _prepare(
                 break
             step = steps[place]
             with timed(seconds, step.step):
-                underway = replace(underway, signals=STEPS[step.step].work(underway.signals, **step.params))
-            if STEPS[step.step].keep:
-                underway = replace(underway, signals=_as_kept(underway.signals))
-                if _is_worth_keeping(underway.signals, task.keep, time.perf_counter() - saved):
-                    with timed(seconds, "save"):
-                        _keep(task.work / KEPT / keys[place + 1], underway)
-                    saved = time.perf_counter()
+                underway = replace(underway, signals=after(underway.signals, step))
+            if STEPS[step.step].keep and _is_worth_keeping(underway.signals, task.keep, time.perf_counter() - saved):
+                with timed(seconds, "save"):
+                    _keep(task.work / KEPT / keys[place + 1], underway)
+                saved = time.perf_counter()
         with timed(seconds, "quality"):
             quality = quality_of(underway)
         return underway, signals.cut(underway.signals), quality
@@ -181,6 +179,12 @@ def _start(
     with timed(seconds, "read"):
         state = signals.begin(task.corpus.read(recording), recording.id, task.corpus.facts.channels)
         return 0, Underway(state, prints_of(state))
+
+
+def after(state: signals.Signals, step: StepConfig) -> signals.Signals:
+    """The recording after one more step, as `prepare` and `predict` alike have it. Raises BadInput."""
+    state = STEPS[step.step].work(state, **step.params)
+    return _as_kept(state) if STEPS[step.step].keep else state
 
 
 def _as_kept(state: signals.Signals) -> signals.Signals:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -76,8 +77,16 @@ def picture(
         else:
             figure.savefig(data, format="svg", metadata={"Date": None, "Creator": None})
     kind = "png" if raster else "svg+xml"
-    uri = f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}"
+    content = data.getvalue() if raster else _numbered(data.getvalue())
+    uri = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
     return Picture(uri, alt, caption, round(size[0] * 100))
+
+
+def _numbered(svg: bytes) -> bytes:
+    """Clip paths by number: matplotlib names them by a hash of positions whose last bits its layout does not repeat."""
+    for number, name in enumerate(dict.fromkeys(re.findall(rb'<clipPath id="(p[0-9a-f]{10})"', svg))):
+        svg = svg.replace(name, b"clip%d" % number)
+    return svg
 
 
 def short(text: object, longest: int = 22) -> str:

@@ -1,0 +1,1 @@
+"""The page of one predicted recording, and its annotations for MNE."""
