@@ -48,7 +48,7 @@ def saved_bytes(model: nn.Module, forward: Callable[[], Tensor]) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # not the output itself: a ring with its own graph, which stays for ever
 
     with saved_tensors_hooks(pack, lambda tensor: tensor):
         result = forward()

@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 import ray.exceptions
+from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mdjpt_platform.code import sources
@@ -77,6 +78,17 @@ def without_cleaner(trainer: Any) -> None:
         trainer._create_default_callbacks = lambda: [
             one for one in made() if type(one).__name__ != "PlacementGroupCleanerCallback"
         ]
+
+
+def release() -> None:
+    """Give back what a dead training had reserved, in a private Ray: without a cleaner, and all is that training's.
+
+    Ray Train does so for a group that had started; of one that dies while it starts the reservation stays, and the next
+    group would wait for it for ever.
+    """
+    for key, group in ray.util.placement_group_table().items():
+        if group["state"] != "REMOVED":
+            ray.util.remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(key))))
 
 
 def refuse_mixed_code(meanwhile: Callable[[], object] | None = None) -> None:

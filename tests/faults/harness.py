@@ -2,9 +2,10 @@
 
     python tests/faults/harness.py --kills 20 --seed 0 [--only pretrain study]
 
-One JSON line a kill: what was hit, when (seconds and share of the work after its first file), the exit codes, how
-often the command was started again, and what differs. The last line sums up; exit 1 if anything differed or hung.
-What is killed was started here and is found below its driver: pids, never names of processes elsewhere.
+One JSON line a kill: what was hit, when (seconds and share of the work after its first file; of a worker's life after
+its first sight), the exit codes, how often the command was started again, and what differs. The last line sums up;
+exit 1 if anything differed or hung. What is killed was started here and is found below its driver: pids, never names of
+processes elsewhere.
 """
 
 from __future__ import annotations
@@ -32,8 +33,16 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).resolve().parents[1]
 STARTS = 5
 """Most times that a command is started again; a sound one needs one."""
-WORDS = {"worker": ("RayTrainWorker", "ImplicitFunc"), "raylet": ("raylet/raylet",)}
 TEMPFAIL = 75
+
+
+@dataclass(frozen=True)
+class Unbroken:
+    """A scene to which nothing happened: seconds of its work, and of these from a worker's first sight to the last."""
+
+    result: Result
+    seconds: float
+    worker: float
 
 
 @dataclass
@@ -43,12 +52,13 @@ class Stage:
     base: Path
     start: Callable[..., Running]
     sizes: Sizes
-    unbroken: dict[str, tuple[Result, float]] = field(default_factory=dict)
-    """Result and seconds of work, by scene."""
+    unbroken: dict[str, Unbroken] = field(default_factory=dict)
+    """By scene."""
 
-    def expected(self, name: str, scene: Scene) -> tuple[Result, float]:
+    def expected(self, name: str, scene: Scene) -> Unbroken:
         """The unbroken run of a scene, once."""
-        from faults.processes import LIMIT, until_work
+        from faults.hits import WORDS
+        from faults.processes import LIMIT, span, until_work
 
         if name not in self.unbroken:
             with self._home() as (disk, environment):
@@ -56,17 +66,21 @@ class Stage:
                 running = self.start([*scene.verb, str(file)], disk.parent / "log", environment)
                 until_work(running, disk)
                 began = time.monotonic()
+                worker = span(running, WORDS["worker"]) if "worker" in scene.targets else 0.0
                 code = running.wait(LIMIT)
                 assert code == 0, (name, code, _tail(disk.parent / "log"))
-                self.unbroken[name] = scene.result(disk), time.monotonic() - began
+                self.unbroken[name] = Unbroken(scene.result(disk), time.monotonic() - began, worker)
         return self.unbroken[name]
 
     def kill(self, name: str, scene: Scene, target: str, chance: random.Random) -> dict[str, Any]:
         """Play a scene with one fault; what became of it."""
-        from faults.processes import Disk, until_work
+        from faults.hits import WORDS, ended, hit, tracking
+        from faults.processes import Disk, until_found, until_work
 
-        expected, seconds = self.expected(name, scene)
-        share = chance.random()
+        unbroken = self.expected(name, scene)
+        expected, share = unbroken.result, chance.random()
+        awaited = target in ("worker", "start")
+        seconds = 0.0 if target == "start" else unbroken.worker if awaited else unbroken.seconds
         told: dict[str, Any] = {"scene": name, "target": target, "share": round(share, 3)}
         with self._home() as (disk, environment), ExitStack() as left:
             small = Disk(disk) if target == "disk" else None
@@ -76,21 +90,23 @@ class Stage:
                     return {**told, "skipped": "a file system cannot be mounted here"}
             file = scene.write(self.base, disk, self.sizes)
             arguments, log = [*scene.verb, str(file)], disk.parent / "log"
-            server = left.enter_context(_server(disk.parent)) if target == "server" else None
+            server = left.enter_context(tracking(disk.parent)) if target == "server" else None
             if server is not None:
                 arguments += ["--set", f"exec.mlflow={server.uri}"]
             running = self.start(arguments, log, environment)
-            began = time.monotonic() if until_work(running, disk) else None
+            there = until_work(running, disk) and (not awaited or until_found(running, WORDS[target]))
+            began = time.monotonic() if there else None
             while began is not None and running.poll() is None and time.monotonic() - began < share * seconds:
                 time.sleep(0.005)
             told["at"] = None if began is None else round(time.monotonic() - began, 3)
-            told["hit"] = running.poll() is None and _hit(target, running, small, server)
-            codes = [_ended(running, target)]
+            told["steps"] = _steps(disk)
+            told["hit"] = "" if running.poll() is not None else hit(target, running, small, server, chance)
+            codes = [ended(running, target)]
             if small is not None:
                 told["said"] = _tail(log)
                 small.free()
             while codes[-1] != 0 and len(codes) <= STARTS:
-                codes.append(_ended(self.start(arguments, log, environment), ""))
+                codes.append(ended(self.start(arguments, log, environment), ""))
             told |= {"codes": codes, "restarted": len(codes) - 1}
             found = scene.result(disk) if codes[-1] == 0 else {}
             different = sorted(key for key in {*expected, *found} if expected.get(key) != found.get(key))
@@ -113,53 +129,14 @@ class Stage:
             shutil.rmtree(home, ignore_errors=True)
 
 
-def _hit(target: str, running: Running, disk: Any, server: Any) -> bool:
-    """Do it; False: what was to be hit was not there."""
-    from faults import processes
-
-    if target == "driver":
-        left = processes.below(running.pid)
-        processes.kill(running.pid)
-        running.wait(30)
-        processes.end(left)
-    elif target == "notice":
-        os.kill(running.pid, signal.SIGTERM)
-    elif target == "disk":
-        disk.fill()
-    elif target == "server":
-        server.kill()
-    else:
-        victim = processes.find(running.pid, WORDS[target])
-        if victim is None:
-            return False
-        victim.send_signal(signal.SIGKILL)
-    return True
-
-
-def _ended(running: Running, target: str) -> int | str:
-    """Exit code of a run and the end of all it started; `hung` if it had to be killed."""
-    from faults import processes
-
-    left: list[Any] = []
-    deadline = time.monotonic() + (180 if target == "raylet" else processes.LIMIT)
-    while running.poll() is None and time.monotonic() < deadline:
-        left = processes.below(running.pid) or left
-        running.wait(0.5)
-    code = running.poll()
-    if code is None:
-        processes.kill(running.pid)
-        running.wait(30)
-    processes.end(left)
-    return "hung" if code is None else code
-
-
 def _fits(target: str, told: dict[str, Any]) -> bool:
     """Whether it ended the way it is promised, beside the result."""
     first = told["codes"][0]
     if not told["hit"]:
         return first == 0
     promised: dict[str, tuple[int | str, ...]] = {
-        "driver": (-signal.SIGKILL,), "worker": (0,), "server": (0,), "notice": (0, TEMPFAIL), "disk": (0, 1, 2),
+        "driver": (-signal.SIGKILL,), "worker": (0,), "start": (0,), "server": (0,), "notice": (0, TEMPFAIL),
+        "disk": (0, 1, 2),
         "raylet": (0, 1, 2),  # Ray ends the driver itself, with its own words
     }  # fmt: skip
     if target == "disk" and first != 0 and not ("No space left" in told["said"] and "\n" not in told["said"]):
@@ -167,18 +144,9 @@ def _fits(target: str, told: dict[str, Any]) -> bool:
     return first in promised[target] if target in promised else first != "hung"
 
 
-@contextmanager
-def _server(home: Path) -> Iterator[Any]:
-    spec = importlib.util.find_spec("tracking_server")
-    assert spec is not None, "tests/integration is on the path of the harness"
-    from tracking_server import Server
-
-    server = Server(home / "server")
-    server.start()
-    try:
-        yield server
-    finally:
-        server.kill()
+def _steps(disk: Path) -> int:
+    """Steps in the logs of all trainings, as of now."""
+    return sum(path.read_bytes().count(b'{"step"') for path in disk.glob("runs/*/metrics.jsonl"))
 
 
 def _tail(log: Path) -> str:

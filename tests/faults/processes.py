@@ -99,13 +99,14 @@ def below(pid: int) -> list[psutil.Process]:
     return []
 
 
-def find(pid: int, words: Sequence[str]) -> psutil.Process | None:
-    """The first process below one whose name or command holds one of the words."""
+def find(pid: int, words: Sequence[str]) -> list[psutil.Process]:
+    """The processes below one whose name or command holds one of the words, oldest first."""
+    found = []
     for one in below(pid):
         with suppress(psutil.Error):
             if any(word in " ".join((one.name(), *one.cmdline())) for word in words):
-                return one
-    return None
+                found.append(one)
+    return sorted(found, key=lambda one: (one.create_time(), one.pid))
 
 
 def end(left: Sequence[psutil.Process], patience: float = 20.0) -> None:
@@ -141,6 +142,28 @@ def until_work(process: Running, folder: Path) -> bool:
             return True
         time.sleep(POLL)
     return False
+
+
+def until_found(process: Running, words: Sequence[str]) -> bool:
+    """Wait for a process below one that find() finds; False: it ended or hangs without one."""
+    deadline = time.monotonic() + LIMIT
+    while process.poll() is None and time.monotonic() < deadline:
+        if find(process.pid, words):
+            return True
+        time.sleep(POLL)
+    return False
+
+
+def span(process: Running, words: Sequence[str]) -> float:
+    """Seconds from the first to the last sight of what find() finds, until the process ends."""
+    if not until_found(process, words):
+        return 0.0
+    first = last = time.monotonic()
+    while process.poll() is None and last - first < LIMIT:
+        if find(process.pid, words):
+            last = time.monotonic()
+        time.sleep(0.05)
+    return last - first
 
 
 class Disk:

@@ -79,12 +79,13 @@ def _stores(disk: Path) -> Result:
 
 def _pretrain(execution: dict[str, Any]) -> Callable[[Path, Path, Sizes], Path]:
     def write(base: Path, disk: Path, sizes: Sizes) -> Path:
-        return _written(disk.parent / "run.yaml", _training(base, disk / "runs", sizes, execution))
+        return _written(disk.parent / "run.yaml", training(base, disk / "runs", sizes, execution))
 
     return write
 
 
-def _training(base: Path, runs: Path, sizes: Sizes, execution: dict[str, Any]) -> dict[str, Any]:
+def training(base: Path, runs: Path, sizes: Sizes, execution: dict[str, Any]) -> dict[str, Any]:
+    """A run file over the stores of `base`."""
     tree: dict[str, Any] = {**tiny_tree(base / "store", runs), "evaluate": EVALUATE}
     tree["train"] = {"epochs": sizes.epochs, "steps": sizes.steps, "episodes": 2}
     tree["exec"] = {**tree["exec"], **execution}
@@ -112,11 +113,11 @@ def _evaluate(base: Path, disk: Path, sizes: Sizes) -> Path:
     from mdjpt_platform.train.launch import pretrain
 
     ready = base / f"trained-{sizes.epochs}-{sizes.steps}"
-    config: Config = parse(_training(base, ready, sizes, {"threads": 1}))
+    config: Config = parse(training(base, ready, sizes, {"threads": 1}))
     if not ready.exists():
         pretrain(config)
     shutil.copytree(ready, disk / "runs", dirs_exist_ok=True)
-    return _written(disk.parent / "run.yaml", _training(base, disk / "runs", sizes, {}))
+    return _written(disk.parent / "run.yaml", training(base, disk / "runs", sizes, {}))
 
 
 def _evaluated(disk: Path) -> Result:
@@ -131,7 +132,7 @@ def _evaluated(disk: Path) -> Result:
 
 def _study(execution: dict[str, Any]) -> Callable[[Path, Path, Sizes], Path]:
     def write(base: Path, disk: Path, sizes: Sizes) -> Path:
-        tree = _training(base, disk / "runs", Sizes(1, 2), {"threads": 1})
+        tree = training(base, disk / "runs", Sizes(1, 2), {"threads": 1})
         tree["evaluate"] = {**EVALUATE, "controls": []}
         _written(disk.parent / "base.yaml", tree)
         pool = {"corpora": ["one", "two"], "design": "all_subsets"}
@@ -164,7 +165,11 @@ SCENES: dict[str, Scene] = {
     "prepare": Scene(("prepare",), _prepare, _stores, ("driver", "disk")),
     "pretrain": Scene(("pretrain",), _pretrain({"threads": 1}), _trained, ("driver", "disk", "notice")),
     "pretrain-ray": Scene(
-        ("pretrain",), _pretrain(RAY), _trained, ("driver", "worker", "raylet", "server", "disk", "notice"), ray=True
+        ("pretrain",),
+        _pretrain(RAY),
+        _trained,
+        ("driver", "worker", "start", "raylet", "server", "disk", "notice"),
+        ray=True,
     ),
     "evaluate": Scene(("evaluate",), _evaluate, _evaluated, ("driver", "disk")),
     "study": Scene(("study", "run"), _study({"engine": "local", "threads": 1}), _studied, ("driver", "disk")),

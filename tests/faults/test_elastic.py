@@ -20,7 +20,7 @@ from cluster import head
 from mdjpt_platform.config import Config
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.tracking import read_jsonl
-from mdjpt_platform.train.elastic import persevere, widest
+from mdjpt_platform.train.elastic import persevere, start_again, widest
 from mdjpt_platform.train.launch import METRICS, pretrain
 
 
@@ -56,6 +56,25 @@ def test_failures_are_tried_again_with_what_is_left(tiny: Config) -> None:
         persevere(fit, changed(config, workers_min=2), lambda: 1, (OSError,))
 
 
+def test_a_death_at_the_start_is_tried_again_and_nothing_else_is() -> None:
+    left, tidied = [OSError("dead"), OSError("dead"), ValueError("ours")], []
+
+    def fit() -> str:
+        if left:
+            raise left.pop(0)
+        return "done"
+
+    def died(error: Exception) -> bool:
+        return isinstance(error, OSError)
+
+    with pytest.raises(ValueError, match="ours"):
+        start_again(fit, 5, died, lambda: tidied.append(len(left)))
+    assert tidied == [2, 1] and not left and start_again(fit, 5, died, pytest.fail) == "done"
+    left += [OSError("first"), OSError("second")]
+    with pytest.raises(OSError, match="second"):
+        start_again(fit, 1, died, lambda: None)
+
+
 def test_fewest_above_most_is_refused(tiny: Config) -> None:
     with pytest.raises(BadInput, match=r"exec\.workers_min: found 3, expected at most exec\.workers = 2"):
         pretrain(changed(tiny, workers=2, workers_min=3))
@@ -72,9 +91,9 @@ def test_a_node_that_goes_takes_its_worker_and_nothing_else(tiny: Config, tmp_pa
     execution = {"runs": str(tmp_path / "runs"), "engine": "ray", "workers": 2, "workers_min": 1, "threads": 1}
     tree = {**tiny.run.model_dump(mode="json"), "exec": {**tiny.exec.model_dump(mode="json"), **execution}}
     file = tmp_path / "run.yaml"
-    with head(cpus=1) as cluster:
-        environment = {**os.environ, **cluster.env, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "30",
-                       "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "platform"),
+    path = {"PYTHONPATH": str(Path(__file__).resolve().parents[2] / "platform")}
+    with head(cpus=1, python=Path(sys.executable), settings=path) as cluster:
+        environment = {**os.environ, **cluster.env, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "90",
                        "PATH": os.environ["PATH"]}  # fmt: skip
         tree["exec"]["address"] = cluster.address
         file.write_text(yaml.safe_dump(tree))

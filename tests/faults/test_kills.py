@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from faults.harness import Stage
-from faults.processes import Forked
+from faults.processes import Command, Forked
 from faults.scenes import SCENES, Sizes, make_base
 
 SMALL = Sizes(epochs=3, steps=3, seeds=1)
@@ -31,6 +31,16 @@ def test_a_killed_driver_changes_nothing(stage: Stage, name: str) -> None:
     told = stage.kill(name, SCENES[name], "driver", random.Random(f"7-{name}"))
     assert told["equal"], told
     assert told["codes"][-1] == 0 and told["restarted"] == (1 if told["hit"] else 0)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_worker_that_dies_while_it_is_started(stage: Stage) -> None:
+    """In the second in which Ray Train itself takes a death for the end of the training."""
+    real = Stage(stage.base, Command, SMALL)
+    told = real.kill("pretrain-ray", SCENES["pretrain-ray"], "start", random.Random(0))
+    assert told["hit"].startswith("ray::RayTrainWorker") and told["steps"] == 0
+    assert told["equal"] and told["codes"] == [0], told
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,9 @@ class Head:
     address: str
     dashboard: str
     env: dict[str, str]
+    pid: int
+    session: Path
+    """Ray's folder: sockets, logs."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -47,10 +50,10 @@ def bare_python(folder: Path) -> Path:
 
 
 @contextmanager
-def head(cpus: int = 2) -> Iterator[Head]:
-    """Start a head, yield it, end it."""
+def head(cpus: int = 2, python: Path | None = None, settings: Mapping[str, str] | None = None) -> Iterator[Head]:
+    """Start a head, yield it, end it. `python`: instead of one without our code; `settings`: more environment."""
     folder = Path(tempfile.mkdtemp(prefix="mjh", dir="/tmp"))
-    python = bare_python(folder / "venv")
+    python = python or bare_python(folder / "venv")
     port, dashboard, client, agent_http, agent_grpc, metrics = free_ports(6)
     env = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "PYTHON"))}
     env |= {
@@ -60,6 +63,7 @@ def head(cpus: int = 2) -> Iterator[Head]:
         "PATH": f"{python.parent}:{os.environ['PATH']}",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
         "RAY_USAGE_STATS_ENABLED": "0",
+        **(settings or {}),
     }
     command = [
         str(python), "-m", "ray.scripts.scripts", "start", "--head", "--block", "--node-ip-address=127.0.0.1",
@@ -71,7 +75,8 @@ def head(cpus: int = 2) -> Iterator[Head]:
     started = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=folder, start_new_session=True)
     try:
         _wait(dashboard, started, folder / "head.log")
-        yield Head(python, f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", env)
+        session = (folder / "t" / "session_latest").resolve()
+        yield Head(python, f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", env, started.pid, session)
     finally:
         os.killpg(started.pid, signal.SIGTERM)  # the head and all it started, nothing else
         try:

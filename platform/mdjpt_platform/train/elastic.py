@@ -53,3 +53,21 @@ def persevere(
             if left == 0:
                 raise
             left, before = left - 1, workers
+
+
+def start_again(fit: Callable[[], T], times: int, died: Callable[[Exception], bool], tidy: Callable[[], object]) -> T:
+    """`fit()`, again up to `times` times where a worker `died` while it was started, each time after a `tidy()`.
+
+    Ray Train starts a group anew where a worker dies before its function is sent to it, or while it runs; not in the
+    second or so between, in which the function and all it imports are loaded. Raises what `fit` raised last.
+    """
+    while True:
+        try:
+            return fit()
+        except Exception as error:
+            if times == 0 or not died(error):
+                raise
+            times -= 1
+            log.warning("a worker died while it was started; the workers are started again")
+            event("started_again")
+            tidy()

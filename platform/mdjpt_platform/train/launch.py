@@ -33,7 +33,7 @@ from mdjpt_platform.tracking import MetricSink, Tee, open_sinks, read_jsonl
 from mdjpt_platform.tracking.announce import announced
 from mdjpt_platform.tracking.names import tracking_uri
 from mdjpt_platform.train.context import Context, Notice
-from mdjpt_platform.train.elastic import persevere, refuse_workers
+from mdjpt_platform.train.elastic import persevere, refuse_workers, start_again
 from mdjpt_platform.train.feed import from_this_node, refuse_fetch
 from mdjpt_platform.train.loop import Trained, local_rows, run_identity, share, train
 from mdjpt_platform.train.notice import noticed, watching
@@ -85,13 +85,14 @@ def pretrain(config: Config, *, parent_run_id: str | None = None, hooks: Context
     about = _describe(config, folder, identity, fingerprints)
     total = config.run.train.epochs * config.run.train.steps
     run = _with_ray if config.exec.engine == "ray" else partial(_alone, hooks=hooks or Context())
-    with _alone_in(folder), Watching(folder / METRICS, total, config.exec.progress):
-        manifest.begin(folder, about)
-        trained = run(config, prepared, folder, identity, parent_run_id)
-    trained = replace(trained, last=_last_epoch(folder / METRICS))
-    manifest.amend(folder, weights=trained.weights_sha256, ended=time.time())
-    write_atomic(result, json.dumps(asdict(trained), indent=1).encode())
-    shutil.rmtree(folder / "ray", ignore_errors=True)
+    with _alone_in(folder):
+        with Watching(folder / METRICS, total, config.exec.progress):
+            manifest.begin(folder, about)
+            trained = run(config, prepared, folder, identity, parent_run_id)
+        trained = replace(trained, last=_last_epoch(folder / METRICS))
+        manifest.amend(folder, weights=trained.weights_sha256, ended=time.time())
+        write_atomic(result, json.dumps(asdict(trained), indent=1).encode())
+        shutil.rmtree(folder / "ray", ignore_errors=True)
     return Pretrained(folder, identity, trained, True)
 
 
@@ -114,6 +115,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
         raise MdjptError(f"{folder}: another process is training this run; wait for it or end it") from None
     try:
         yield
+        # a finished run needs none, and would leave one for ever; who waits for this very file finds no step left
+        Path(lock.lock_file).unlink(missing_ok=True)
     finally:
         lock.release()
 
@@ -182,7 +185,7 @@ def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str, p
     import ray
     import ray.exceptions
 
-    from mdjpt_platform.runtime import connect, without_cleaner
+    from mdjpt_platform.runtime import connect, release, without_cleaner
 
     one = connect(config.exec, one_training=True, meanwhile=_load_train)
 
@@ -244,7 +247,12 @@ def _with_ray(config: Config, prepared: Prepared, folder: Path, identity: str, p
     try:
         with logged(folder, identity, "driver"), noticed(folder), tracked:
             failures = (ray.train.TrainingFailedError,)
-            outcome = persevere(fit, config, room, failures) if elastic else fit(config.exec.workers)
+            if elastic:
+                outcome = persevere(fit, config, room, failures)
+            else:
+                workers, times = config.exec.workers, config.exec.max_failures
+                tidy = release if one else lambda: None  # a cluster's cleaner does it (runtime.without_cleaner)
+                outcome = start_again(lambda: fit(workers), times, _died_at_start, tidy)
     except ray.train.TrainingFailedError as error:
         raise MdjptError(f"training failed: {_cause(error)}; what was done is kept in {folder}") from error
     except (ray.exceptions.RayActorError, ray.exceptions.RaySystemError) as error:  # the controller's node died
@@ -264,6 +272,16 @@ def _load_train() -> None:
     import ray.train.torch  # noqa: F401
 
     import mdjpt_platform.data.loader  # noqa: F401
+
+
+def _died_at_start(error: Exception) -> bool:
+    """Whether a training failed of a worker's death before its function ran: its own, or what it did to the others."""
+    import ray.exceptions
+    import ray.train
+
+    return isinstance(error, ray.train.ControllerError) and isinstance(
+        error.controller_failure, ray.exceptions.RayActorError | ray.exceptions.RayTaskError
+    )
 
 
 def _cause(error: BaseException) -> str:
