@@ -1,13 +1,14 @@
 # make demo   the whole path on simulated corpora: report.html, table, MLflow run
 # make test   the test suite
 # make bench  speed and memory (docs/performance.md); BENCH=--smoke for the smallest sizes
+# make docs   this documentation as a site in site/
 # make baselines   networks of other groups beside ours (docs/baselines.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo baselines test test-all check audit bench setup clean
+.PHONY: demo docs baselines test test-all check audit bench setup clean
 
 # torch comes first and alone: asked for by another package, a resolver may take another build of it.
 $(READY): constraints.txt pyproject.toml
@@ -48,6 +49,11 @@ check: $(READY)
 baselines: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,baselines]'
 	$(BIN)/python -m mdjpt_platform.library.repair
+
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py $(BENCH)
