@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from mdjpt_platform.errors import MdjptError, full_disk, is_full
+from mdjpt_platform.errors import BadInput, MdjptError, full_disk, is_full
 
 app = typer.Typer(
     name="mdjpt",
@@ -66,12 +66,16 @@ def prepare(
 
 
 @app.command()
-def quality(run_file: RunFile, override: Override = None) -> None:
+def quality(
+    run_file: RunFile,
+    override: Override = None,
+    names: Annotated[bool, typer.Option("--names", help="subjects by name instead of S01, S02, ...")] = False,
+) -> None:
     """One self-contained HTML page a prepared corpus: what a careful person would look at before training on it."""
     from mdjpt_platform import verbs
     from mdjpt_platform.runfile import load
 
-    raise typer.Exit(verbs.quality(load(run_file, override or ())))
+    raise typer.Exit(verbs.quality(load(run_file, override or ()), names))
 
 
 @app.command()
@@ -225,6 +229,18 @@ def export(
 
 
 @app.command()
+def register(
+    model: Annotated[Path, typer.Argument(help="model folder, as `export` writes it", show_default=False)],
+    name: Annotated[str | None, typer.Option(help="in the registry; the folder's", show_default=False)] = None,
+    uri: Annotated[str | None, typer.Option(help="MLflow's address; SQLite inside runs/", show_default=False)] = None,
+) -> None:
+    """A model folder into MLflow's registry, for `mlflow models serve`; what is there already is not added again."""
+    from mdjpt_platform.tracking import verbs
+
+    raise typer.Exit(verbs.register(model, name, uri))
+
+
+@app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="model folder, as `export` writes it", show_default=False)],
     files: Annotated[list[Path], typer.Argument(help="recordings, or folders of them", show_default=False)],
@@ -236,13 +252,81 @@ def predict(
         Path | None, typer.Option(help="CSV with the columns name, rename: 10-05 names of channels", show_default=False)
     ] = None,
     least_channels: Annotated[int, typer.Option(help="sites of the model that a recording must have")] = 4,
+    causal: Annotated[bool, typer.Option("--causal", help="no future sample in any answer, as `live`")] = False,
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="one process, or Ray: a task a file")] = "local",
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join; else a private Ray")] = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="CPUs of a private Ray; all if absent")] = None,
 ) -> None:
     """What a model says of anybody's recordings: tables, annotations, a page each; exit 2 if one could not be used."""
+    from mdjpt_platform.execution import ExecConfig
+    from mdjpt_platform.predict.live import causal as predict_causally
     from mdjpt_platform.predict.settings import Settings
     from mdjpt_platform.predict.verbs import predict as predict_files
 
     table = None if rename is None else str(rename)
-    raise typer.Exit(predict_files(model, files, out, Settings(step, tmin, tmax, table, least_channels)))
+    settings = Settings(step, tmin, tmax, table, least_channels)
+    if engine == "ray":
+        if causal:
+            raise BadInput("command line", "--engine", engine, "local, together with --causal")
+        raise typer.Exit(predict_files(model, files, out, settings, ExecConfig(address=address, cpus=cpus)))
+    verb = predict_causally if causal else predict_files
+    raise typer.Exit(verb(model, files, out, settings))
+
+
+@app.command()
+def live(
+    model: Annotated[Path, typer.Argument(help="model folder, as `export` writes it", show_default=False)],
+    lsl: Annotated[str | None, typer.Option(help="name of a Lab Streaming Layer stream", show_default=False)] = None,
+    replay: Annotated[Path | None, typer.Option(help="a recording in its place", show_default=False)] = None,
+    seconds: Annotated[float | None, typer.Option(help="of signal; then end", show_default=False)] = None,
+    speed: Annotated[float, typer.Option(help="of the replay; 1: as it was recorded")] = 1.0,
+    out: Annotated[Path | None, typer.Option(help="new file for the lines; else they are printed")] = None,
+    step: Annotated[float | None, typer.Option(help="seconds from window to window", show_default=False)] = None,
+    rename: Annotated[
+        Path | None, typer.Option(help="CSV with the columns name, rename: 10-05 names of channels", show_default=False)
+    ] = None,
+    least_channels: Annotated[int, typer.Option(help="sites of the model that there must be")] = 4,
+    patience: Annotated[float, typer.Option(help="seconds of silence after which a stream has ended")] = 10.0,
+) -> None:
+    """Answers while the signal comes in, no future sample in any: one JSON line a window, until told to end."""
+    from mdjpt_platform.predict.live import live as answer_live
+    from mdjpt_platform.predict.settings import Settings
+
+    settings = Settings(step, rename=None if rename is None else str(rename), least_channels=least_channels)
+    raise typer.Exit(answer_live(model, lsl, replay, seconds, speed, out, settings, patience))
+
+
+@app.command()
+def adapt(
+    model: Annotated[Path, typer.Argument(help="model folder, as `export` writes it", show_default=False)],
+    store: Annotated[Path, typer.Argument(help="folder of a prepared store with labels", show_default=False)],
+    out: Annotated[Path, typer.Option(help="new folder for curve, tables and page")] = Path("adaptation"),
+    by: Annotated[str, typer.Option(help="subject: its own trials; corpus: labelled subjects")] = "subject",
+    trials: Annotated[
+        str | None, typer.Option(help="1,2,4: trials a class (by corpus: subjects)", show_default=False)
+    ] = None,
+    order: Annotated[str, typer.Option(help="random draws of trials, or the first of the recording")] = "random",
+    draws: Annotated[int, typer.Option(help="random draws")] = 10,
+    methods: Annotated[
+        str | None, typer.Option(help="of given,frozen,fine_tuned,untrained,de; all but fine_tuned", show_default=False)
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="whole | causal | frozen; causal with --order first", show_default=False)
+    ] = None,
+    classes: Annotated[str | None, typer.Option(help="a,b,c: these labels alone", show_default=False)] = None,
+    same_stimuli: Annotated[bool, typer.Option("--same-stimuli", help="test on stimuli that calibrated, too")] = False,
+    epochs: Annotated[int, typer.Option(help="epochs of fine_tuned")] = 20,
+    seed: Annotated[int, typer.Option(help="of draws, random weights and intervals")] = 0,
+    save: Annotated[Path | None, typer.Option(help="new folder for the adapted model", show_default=False)] = None,
+    subject: Annotated[str | None, typer.Option(help="whose model to save", show_default=False)] = None,
+) -> None:
+    """Calibrate a model to new people with a handful of labelled trials: learning curve, controls, adapted model."""
+    from mdjpt_platform.adapt import verbs
+    from mdjpt_platform.adapt.settings import checked
+
+    sizes, named, labels = verbs.sizes_of_text(trials), verbs.names_of_text(methods), verbs.names_of_text(classes)
+    settings = checked(by, sizes, order, draws, mode, named, labels, same_stimuli, seed, epochs)
+    raise typer.Exit(verbs.adapt(model, store, out, settings, save, subject))
 
 
 @app.command()
