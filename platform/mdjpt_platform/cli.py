@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
 from mdjpt_platform.errors import BadInput, MdjptError, full_disk, is_full
+
+try:
+    import typer
+except ModuleNotFoundError:  # the plain package loads model folders and has no commands
+    sys.exit("mdjpt: the commands need the platform: pip install 'mdjpt[platform]'")
 
 app = typer.Typer(
     name="mdjpt",
@@ -245,7 +248,9 @@ def predict(
     model: Annotated[Path, typer.Argument(help="model folder, as `export` writes it", show_default=False)],
     files: Annotated[list[Path], typer.Argument(help="recordings, or folders of them", show_default=False)],
     out: Annotated[Path, typer.Option(help="folder for the results, one below it a file")] = Path("predictions"),
-    step: Annotated[float | None, typer.Option(help="seconds between windows; the model's own", show_default=False)] = None,
+    step: Annotated[
+        float | None, typer.Option(help="seconds between windows; the model's own", show_default=False)
+    ] = None,
     tmin: Annotated[float, typer.Option(help="begin here, seconds into the file")] = 0.0,
     tmax: Annotated[float | None, typer.Option(help="end here, seconds into the file", show_default=False)] = None,
     rename: Annotated[

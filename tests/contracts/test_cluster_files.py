@@ -80,7 +80,8 @@ def test_requirements_are_those_of_the_project(path: Path) -> None:
     found = re.search(r'python -c "(import tomllib.*?)" > requirements.txt', path.read_text())
     assert found is not None
     printed = subprocess.run([sys.executable, "-c", found[1]], cwd=ROOT, capture_output=True, text=True, check=True)
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*about["dependencies"], *about["optional-dependencies"]["platform"]]
     assert [line for line in printed.stdout.splitlines() if line != "boto3"] == wanted
 
 
