@@ -32,8 +32,9 @@ from mdjpt_platform.preprocess.recipe import resolve
 from mdjpt_platform.runfile import parse
 from mdjpt_platform.store import TrialRow, write_store
 from mdjpt_platform.tracking import read_jsonl
-from mdjpt_platform.train.launch import METRICS, pretrain
+from mdjpt_platform.train.launch import pretrain
 from mdjpt_platform.train.prepared import Prepared, open_stores, prepare_plan
+from mdjpt_platform.train.process import METRICS
 
 STEPS, RATE, SUBJECTS, STIMULI, SECONDS = 120, 125.0, 12, 28, 30
 LONG = 10**6

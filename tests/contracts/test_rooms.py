@@ -24,14 +24,15 @@ from mdjpt_model import spec as specification
 from mdjpt_model.emod import spec as emod_specification
 from mdjpt_platform import config as configuration
 from mdjpt_platform.library import spec as library_specification
+from mdjpt_platform.predict.runfile import load as load_prediction
 from mdjpt_platform.runfile import load
 from mdjpt_platform.study.grid import expand
 from mdjpt_platform.study.spec import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
 PLATFORM, MODEL, JOBS = ROOT / "platform" / "mdjpt_platform", ROOT / "mdjpt_model", ROOT / "jobs"
-WITH_RAY = {"runtime.py", "data/loader.py", "data/stream.py", "train/launch.py", "train/group.py", "train/observed.py",
-            "preprocess/run.py", "study/tune.py", "study/hpo.py"}  # fmt: skip
+WITH_RAY = {"runtime.py", "data/loader.py", "data/stream.py", "train/trainer.py", "train/worker.py", "train/group.py",
+            "train/observed.py", "preprocess/run.py", "predict/batch.py", "study/tune.py", "study/hpo.py"}  # fmt: skip
 WITH_MNE = ("corpora", "preprocess", "report")
 RUNS = sorted((JOBS / "runs").glob("*.yaml"))
 
@@ -81,7 +82,7 @@ def test_the_walk_finds_the_rooms() -> None:
     assert {relative(p) for p in (PLATFORM / "config.py", MODEL / "model.py", JOBS / "demo.py")} <= {
         *map(relative, SOURCES)
     }
-    assert "torch" in packages(MODEL / "model.py") and "ray" in packages(PLATFORM / "train" / "launch.py")
+    assert "torch" in packages(MODEL / "model.py") and "ray" in packages(PLATFORM / "train" / "trainer.py")
 
 
 def test_imports_point_one_way() -> None:
@@ -106,14 +107,19 @@ def test_ray_is_imported_where_it_is_announced() -> None:
 
 def test_mne_stays_in_its_rooms() -> None:
     for path in SOURCES:
-        if packages(path) & {"mne", "mne_bids"}:
+        if packages(path) & {"mne", "mne_bids", "mne_lsl"}:
             assert path.is_relative_to(PLATFORM) and path.relative_to(PLATFORM).parts[0] in WITH_MNE, relative(path)
 
 
-def test_mlflow_stays_in_one_file() -> None:
-    assert [relative(path) for path in SOURCES if "mlflow" in packages(path)] == [
-        "platform/mdjpt_platform/tracking/mlflow.py"
-    ]
+def test_mlflow_stays_in_its_room() -> None:
+    found = {path for path in SOURCES if "mlflow" in packages(path)}
+    assert found and {path.parent for path in found} == {PLATFORM / "tracking"}
+
+
+def test_what_is_served_needs_the_model_alone() -> None:
+    served = PLATFORM / "tracking" / "served.py"  # copied into the registry, without the rest of the platform
+    allowed = {*sys.stdlib_module_names, "mdjpt_model", "mlflow", "numpy", "pandas"}
+    assert packages(served) <= allowed
 
 
 def test_platform_is_a_plain_folder() -> None:
@@ -183,7 +189,10 @@ def test_file_edits_no_path_and_no_environment_at_import(path: Path) -> None:
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
 def test_run_file_loads_and_has_its_twin(path: Path) -> None:
-    if "base" in yaml.safe_load(path.read_text(encoding="utf-8")):
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if "files" in tree:
+        assert load_prediction(path).exec.engine == "ray"
+    elif "base" in tree:
         study, base = load_study(path)
         assert study.search is not None or study.budget != "steps" or expand(study, base)
     else:

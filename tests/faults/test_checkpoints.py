@@ -15,7 +15,8 @@ from mdjpt_platform.config import Config
 from mdjpt_platform.errors import MdjptError
 from mdjpt_platform.tracking import read_jsonl
 from mdjpt_platform.train.context import Context
-from mdjpt_platform.train.launch import METRICS, Pretrained, pretrain
+from mdjpt_platform.train.launch import Pretraining, pretrain
+from mdjpt_platform.train.process import METRICS
 
 Damage = Callable[[Path, Path], object]
 
@@ -41,7 +42,7 @@ def stopped(config: Config, epoch: int) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
+def whole(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Pretraining:
     from conftest import tiny_tree
     from mdjpt_platform.runfile import parse
 
@@ -85,7 +86,7 @@ def others(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_one_before_a_bad_one_gives_the_same(
     tiny: Config,
     tmp_path: Path,
-    whole: Pretrained,
+    whole: Pretraining,
     others: Path,
     caplog: pytest.LogCaptureFixture,
     damage: Damage,
@@ -125,7 +126,7 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_no_room_for_a_checkpoint(tiny: Config, tmp_path: Path, whole: Pretrained) -> None:
+def test_no_room_for_a_checkpoint(tiny: Config, tmp_path: Path, whole: Pretraining) -> None:
     config = short(tiny, tmp_path)
     folder = stopped(config, 0)
     before = {path: path.read_bytes() for path in folder.iterdir()}

@@ -21,7 +21,8 @@ from mdjpt_platform.config import Config
 from mdjpt_platform.errors import BadInput, MdjptError
 from mdjpt_platform.tracking import read_jsonl
 from mdjpt_platform.train.elastic import persevere, start_again, widest
-from mdjpt_platform.train.launch import METRICS, pretrain
+from mdjpt_platform.train.launch import pretrain
+from mdjpt_platform.train.process import METRICS
 
 
 def changed(config: Config, **execution: object) -> Config:

@@ -18,7 +18,8 @@ from mdjpt_platform.preprocess.recipe import resolve
 from mdjpt_platform.store import TrialRow, write_store
 from mdjpt_platform.tracking import read_jsonl
 from mdjpt_platform.train.failed import REPORT, WEIGHTS, main, repeat
-from mdjpt_platform.train.launch import METRICS, pretrain
+from mdjpt_platform.train.launch import pretrain
+from mdjpt_platform.train.process import METRICS
 from mdjpt_platform.train.step import Losses, Stepper
 
 

@@ -14,8 +14,9 @@ from mdjpt_platform.config import Config
 from mdjpt_platform.errors import Preempted
 from mdjpt_platform.tracking import read_events, read_jsonl
 from mdjpt_platform.train.context import Context
-from mdjpt_platform.train.launch import METRICS, Pretrained, pretrain
+from mdjpt_platform.train.launch import Pretraining, pretrain
 from mdjpt_platform.train.notice import STOP, noticed, watching
+from mdjpt_platform.train.process import METRICS
 from mdjpt_platform.train.step import Losses, Stepper
 
 Report = list[tuple[int, dict[str, float]]]
@@ -27,7 +28,7 @@ def short(config: Config, runs: Path) -> Config:
     return config.model_copy(update={"run": config.run.model_copy(update={"train": train}), "exec": execution})
 
 
-def reported(config: Config) -> tuple[Pretrained, Report]:
+def reported(config: Config) -> tuple[Pretraining, Report]:
     told: Report = []
     hooks = Context(report=lambda epoch, values: told.append((epoch, values)))
     return pretrain(config, hooks=hooks), told

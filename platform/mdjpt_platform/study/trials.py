@@ -135,7 +135,8 @@ def run_trial(
     from mdjpt_platform.study.retrieval import NAME, retrieval
     from mdjpt_platform.study.work import EXPECTED, said
     from mdjpt_platform.train.context import Context
-    from mdjpt_platform.train.launch import METRICS, identity_of, pretrain, run_folder
+    from mdjpt_platform.train.launch import identity_of, pretrain, run_folder
+    from mdjpt_platform.train.process import METRICS
 
     sent = 0
     try:

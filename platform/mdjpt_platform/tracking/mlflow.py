@@ -52,7 +52,7 @@ def initialise(uri: str, experiment: str, artifacts: Path | None = None) -> bool
     """
     try:
         with patience(REQUEST_SECONDS):
-            _experiment(uri, experiment, artifacts)
+            open_experiment(uri, experiment, artifacts)
     except refusals() as error:
         log.warning("MLflow at %s cannot be used (%s); runs log to JSON lines only", masked(uri), brief(error))
         return False
@@ -196,7 +196,7 @@ class MlflowSink:
         """The client and the run; the first time the run is searched, opened again or created."""
         if self._client is not None and self.run_id is not None:
             return self._client, self.run_id
-        client, experiment_id = _experiment(self.uri, self.experiment, self.artifacts)
+        client, experiment_id = open_experiment(self.uri, self.experiment, self.artifacts)
         # the oldest: a request that seemed lost may have created a second one
         same = client.search_runs(
             [experiment_id], f"tags.`{IDENTITY}` = '{self.identity}'", order_by=["attributes.start_time ASC"]
@@ -215,7 +215,7 @@ class MlflowSink:
         return client, run_id
 
 
-def _experiment(uri: str, name: str, artifacts: Path | None = None) -> tuple[MlflowClient, str]:
+def open_experiment(uri: str, name: str, artifacts: Path | None = None) -> tuple[MlflowClient, str]:
     """A client, and the experiment's id; both are created where absent, under a lock where the database is a file."""
     database = sqlite_file(uri)
     if database is None:

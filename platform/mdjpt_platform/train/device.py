@@ -44,19 +44,19 @@ def keep_within(terms: EpisodeTerms, length: Mapping[str, int], gigabytes: float
 def stored_bytes(terms: EpisodeTerms, name: str, windows: Tensor) -> int:
     """Bytes that a forward pass of a corpus' windows [B, C, T] leaves for the backward pass, weights not counted."""
     own = {weight.untyped_storage().data_ptr() for weight in terms.model.parameters()}
-    found: dict[int, int] = {}
+    found: dict[int, Tensor] = {}  # held, so that no address is given anew and counts once for two
 
     def keep(x: Tensor) -> Tensor:
-        storage = x.untyped_storage()
-        if storage.data_ptr() not in own:
-            found[storage.data_ptr()] = storage.nbytes()
-        # The graph holds what this returns and, by this function, `found`: an output that carries its own graph, here
-        # or there, would be a ring that no collector sees, and all of it would stay for ever.
-        return x.detach()
+        # Without its graph: the graph holds what this returns and, by this function, `found`; an output that carries its
+        # own graph, here or there, would be a ring that no collector sees, and all of it would stay for ever.
+        x = x.detach()
+        if x.untyped_storage().data_ptr() not in own:
+            found[x.untyped_storage().data_ptr()] = x
+        return x
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x), torch.enable_grad():
         output = terms.encoded(name, windows)
-        total = sum(found.values())
+        total = sum(x.untyped_storage().nbytes() for x in found.values())
         del output
     return total
 

@@ -23,8 +23,9 @@ from mdjpt_platform.study.space import SearchConfig
 from mdjpt_platform.study.trials import Search, history, open_search
 from mdjpt_platform.tracking import read_jsonl
 from mdjpt_platform.train.context import Context
-from mdjpt_platform.train.launch import METRICS, pretrain
+from mdjpt_platform.train.launch import pretrain
 from mdjpt_platform.train.prepared import open_stores
+from mdjpt_platform.train.process import METRICS
 
 FIELDS = {"optim.lr": {"low": 1e-4, "high": 1e-1, "log": True}, "contrast.temperature": {"values": [0.05, 0.1]}}
 

@@ -14,7 +14,8 @@ from mdjpt_platform.families import new_model
 from mdjpt_platform.runfile import parse
 from mdjpt_platform.tracking import read_jsonl
 from mdjpt_platform.train.context import Context
-from mdjpt_platform.train.launch import METRICS, pretrain
+from mdjpt_platform.train.launch import pretrain
+from mdjpt_platform.train.process import METRICS
 
 
 def adverse(config: Config, runs: Path) -> Config:

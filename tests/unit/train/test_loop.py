@@ -22,8 +22,9 @@ from mdjpt_platform.preprocess.recipe import resolve
 from mdjpt_platform.runfile import parse
 from mdjpt_platform.store import TrialRow, write_store
 from mdjpt_platform.tracking import read_events, read_jsonl
-from mdjpt_platform.train.launch import METRICS, Pretrained, pretrain
+from mdjpt_platform.train.launch import Pretraining, pretrain
 from mdjpt_platform.train.loop import CHECKPOINTS, share
+from mdjpt_platform.train.process import METRICS
 from mdjpt_platform.train.step import Losses, Stepper
 
 TOTAL = 6
@@ -40,11 +41,11 @@ def elsewhere(config: Config, folder: Path) -> Config:
     return config.model_copy(update={"exec": config.exec.model_copy(update={"runs": str(folder)})})
 
 
-def weights(done: Pretrained) -> dict[str, torch.Tensor]:
+def weights(done: Pretraining) -> dict[str, torch.Tensor]:
     return load_file(done.folder / "model.safetensors")
 
 
-def metrics(done: Pretrained) -> list[dict[str, Any]]:
+def metrics(done: Pretraining) -> list[dict[str, Any]]:
     return read_jsonl(done.folder / METRICS)
 
 
@@ -70,12 +71,12 @@ def tiny(tiny: Config) -> Config:
 
 
 @pytest.fixture(scope="module")
-def unbroken(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
+def unbroken(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Pretraining:
     torch.set_num_threads(1)
     return pretrain(altered(parse(tiny_tree(tiny_store, tmp_path_factory.mktemp("unbroken"))), train=SHORT))
 
 
-def test_run_is_complete(unbroken: Pretrained) -> None:
+def test_run_is_complete(unbroken: Pretraining) -> None:
     assert unbroken.fresh and unbroken.trained.steps == TOTAL and unbroken.trained.resumed_at == 0
     logged = metrics(unbroken)
     assert [(m["step"], m["epoch"]) for m in logged] == [(0, 0), (1, 0), (2, 0), (3, 1), (4, 1), (5, 1)]
@@ -95,7 +96,7 @@ def test_run_is_complete(unbroken: Pretrained) -> None:
     [(1, 0, RuntimeError("power")), (4, 3, KeyboardInterrupt()), (5, 3, RuntimeError("power"))],
 )
 def test_interrupted_run_resumes_to_the_same_weights(
-    tiny: Config, unbroken: Pretrained, monkeypatch: pytest.MonkeyPatch, at: int, resumed: int, error: BaseException
+    tiny: Config, unbroken: Pretraining, monkeypatch: pytest.MonkeyPatch, at: int, resumed: int, error: BaseException
 ) -> None:
     with monkeypatch.context() as patch:
         interrupt(patch, at, error)
@@ -115,7 +116,7 @@ def test_interrupted_run_resumes_to_the_same_weights(
 
 
 def test_damaged_newest_checkpoint_costs_an_epoch_and_nothing_else(
-    tiny: Config, unbroken: Pretrained, monkeypatch: pytest.MonkeyPatch
+    tiny: Config, unbroken: Pretraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     longer = altered(tiny, train={"epochs": 3})
     with monkeypatch.context() as patch:
@@ -139,7 +140,7 @@ def test_finished_run_is_not_run_again(tiny: Config) -> None:
     assert {path: path.stat().st_mtime_ns for path in first.folder.rglob("*")} == before
 
 
-def test_killed_after_the_last_step_still_finishes(tiny: Config, unbroken: Pretrained) -> None:
+def test_killed_after_the_last_step_still_finishes(tiny: Config, unbroken: Pretraining) -> None:
     done = pretrain(tiny)
     for name in ("result.json", "model.json", "model.safetensors"):
         (done.folder / name).unlink()
@@ -148,14 +149,14 @@ def test_killed_after_the_last_step_still_finishes(tiny: Config, unbroken: Pretr
     assert again.trained.weights_sha256 == unbroken.trained.weights_sha256
 
 
-def test_result_depends_on_the_configuration_alone(tiny: Config, unbroken: Pretrained, tmp_path: Path) -> None:
+def test_result_depends_on_the_configuration_alone(tiny: Config, unbroken: Pretraining, tmp_path: Path) -> None:
     torch.manual_seed(99)
     np.random.seed(99)
     assert pretrain(elsewhere(tiny, tmp_path / "x")).trained.weights_sha256 == unbroken.trained.weights_sha256
     assert pretrain(altered(tiny, optim={"lr": 1e-3})).trained.weights_sha256 != unbroken.trained.weights_sha256
 
 
-def test_targets_do_not_reach_the_training(tiny: Config, unbroken: Pretrained) -> None:
+def test_targets_do_not_reach_the_training(tiny: Config, unbroken: Pretraining) -> None:
     run = tiny.run.model_copy(update={"targets": ()})
     assert pretrain(tiny.model_copy(update={"run": run})).identity == unbroken.identity
 
@@ -221,7 +222,7 @@ def test_share_of_a_worker(tiny: Config) -> None:
     assert [share(run, world) for world in (1, 2, 4)] == [4, 2, 1]
 
 
-def test_bfloat16_trains_close_to_float32(tiny: Config, unbroken: Pretrained) -> None:
+def test_bfloat16_trains_close_to_float32(tiny: Config, unbroken: Pretraining) -> None:
     done = pretrain(altered(tiny, optim={"precision": "bfloat16"}))
     assert done.trained.weights_sha256 != unbroken.trained.weights_sha256
     pairs = [(a["loss/total"], b["loss/total"]) for a, b in zip(metrics(done), metrics(unbroken), strict=True)]
@@ -338,7 +339,7 @@ def test_store_changed_under_a_run_is_another_run(tiny: Config, tmp_path: Path) 
         pretrain(one)
 
 
-def test_one_process_trains_a_run(tiny: Config, unbroken: Pretrained) -> None:
+def test_one_process_trains_a_run(tiny: Config, unbroken: Pretraining) -> None:
     from filelock import FileLock
 
     folder = Path(tiny.exec.runs) / unbroken.folder.name

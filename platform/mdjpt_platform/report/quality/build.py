@@ -35,9 +35,7 @@ def page_beside(store: str | Path) -> Path:
     return Path(store).with_name(f"{Path(store).name}.quality.html")
 
 
-def write_page(
-    store: Store, folder: str | Path | None = None, facts: Facts | None = None, named: bool = False
-) -> Path:
+def write_page(store: Store, folder: str | Path | None = None, facts: Facts | None = None, named: bool = False) -> Path:
     """Write a store's page into `folder` (default: beside the store) and give its path.
 
     `facts`: instead of those declared for the store's layout. `named`: call subjects by their names.
