@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from conftest import tiny_tree, write_tiny
@@ -20,7 +24,20 @@ def make_run(base: Path, **changes: object) -> Path:
 
 
 def make_model(base: Path, **changes: object) -> Path:
-    """Its model folder, with read-outs fitted to corpus `three`: classes negative and positive, valence, arousal."""
-    run = make_run(base, **changes)
-    export(run, base / "model")
+    """Its model folder, with read-outs fitted to corpus `three`: classes negative and positive, valence, arousal.
+
+    Without changes it is made once a session and copied, store and run with it.
+    """
+    if not changes:
+        shutil.copytree(_plain(), base, dirs_exist_ok=True)
+        return base / "model"
+    export(make_run(base, **changes), base / "model")
     return base / "model"
+
+
+@cache
+def _plain() -> Path:
+    base = Path(tempfile.mkdtemp(prefix="model-"))
+    atexit.register(shutil.rmtree, base, ignore_errors=True)
+    export(make_run(base), base / "model")
+    return base

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,15 @@ from model_folder import make_model
 EMOD = {"family": "emod", "width": 16, "heads": 4, "depth": 1, "feedforward": 16, "hidden": 16, "embedding": 8}
 OF_EMOD = {"model": EMOD, "plan": {"kind": "regions"}, "contrast": {"weight": 0.0}, "alignment": {"weight": 0.0},
            "affect": {"weight": 1.0}}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums of several threads differ in their last bit from those of one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module", params=["mdjpt", "emod"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +67,30 @@ def load(folder: Path) -> Pretrained:
 
 
 def example_of(model: Pretrained, windows: Tensor | None = None) -> dict[str, Tensor]:
-    """Made-up windows [6, 60, samples], no person's, and all that the model answers to them, by mode."""
+    """Made-up windows [6, 60, samples], no person's, and all that the model answers to them, by mode.
+
+    By one thread: the same bits on the same kind of machine, whatever else it does.
+    """
     if windows is None:
         random = torch.Generator().manual_seed(0)
         noise = torch.randn(WINDOWS, len(UNIFIED), model.samples + 8, generator=random)
         windows = noise.unfold(2, 9, 1).mean(-1) * 3  # a moving mean: nearer to a spectrum of EEG than white noise
     found: dict[str, Any] = {"windows": windows.contiguous()}
-    for mode in model.modes or ("whole", "causal"):
-        if mode not in model.readouts:
-            found[f"{mode}.features"] = model.features(windows, UNIFIED, mode)
-            continue
-        answer = model.predict(windows, UNIFIED, mode)
-        found |= {f"{mode}.{name}": value for name, value in vars(answer).items() if value is not None}
+    with _one_thread():
+        for mode in model.modes or ("whole", "causal"):
+            if mode not in model.readouts:
+                found[f"{mode}.features"] = model.features(windows, UNIFIED, mode)
+                continue
+            answer = model.predict(windows, UNIFIED, mode)
+            found |= {f"{mode}.{name}": value for name, value in vars(answer).items() if value is not None}
     return {name: value.contiguous().clone() for name, value in found.items()}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

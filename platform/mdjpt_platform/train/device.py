@@ -47,7 +47,7 @@ def stored_bytes(terms: EpisodeTerms, name: str, windows: Tensor) -> int:
     found: dict[int, Tensor] = {}  # held, so that no address is given anew and counts once for two
 
     def keep(x: Tensor) -> Tensor:
-        # Without its graph: the graph holds what this returns and, by this function, `found`; an output that carries its
+        # Without its graph: the graph holds what this returns and, by this function, `found`; an output that has its
         # own graph, here or there, would be a ring that no collector sees, and all of it would stay for ever.
         x = x.detach()
         if x.untyped_storage().data_ptr() not in own:
