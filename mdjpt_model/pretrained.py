@@ -166,8 +166,10 @@ def from_pretrained(folder: str | Path) -> Pretrained:
     make_spec, build = _KINDS[config["family"]]
     try:
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in config["spec"].items()}
-        encoder = build(make_spec(**given))
-        encoder.load_state_dict(load(_checked(folder, WEIGHTS, sums)))
+        spec, weights = make_spec(**given), load(_checked(folder, WEIGHTS, sums))
+        _require_shapes(spec, build, weights)
+        encoder = build(spec)
+        encoder.load_state_dict(weights)
     except (TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{folder}: {CONFIG} and {WEIGHTS} do not belong together: {_line(error)}") from None
     modes: dict[str, Any] = config["modes"]
@@ -177,6 +179,18 @@ def from_pretrained(folder: str | Path) -> Pretrained:
         return Pretrained(config, encoder, heads)
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{folder}: {CONFIG} and {READOUT} do not belong together: {_line(error)}") from None
+
+
+def _require_shapes(spec: Any, build: Any, weights: dict[str, Tensor]) -> None:
+    """Raises ValueError: other weights than the architecture has. Nothing is allocated: sizes in a file may be any."""
+    if max(spec.depth, len(getattr(spec, "dilations", ()))) > len(weights):
+        raise ValueError(f"more layers than the {len(weights)} weights there are")
+    with torch.device("meta"):
+        wanted = {name: tuple(value.shape) for name, value in build(spec).state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    for name in sorted(wanted.keys() | found.keys()):
+        if found.get(name) != wanted.get(name):
+            raise ValueError(f"{name}: found {found.get(name)}, expected {wanted.get(name)}")
 
 
 def _checked(folder: Path, name: str, sums: dict[str, Any]) -> bytes:

@@ -211,6 +211,15 @@ def test_a_configuration_that_does_not_fit_is_named(copy: Path, field: str, valu
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("size", [{"hidden": 2**20, "heads": 1}, {"depth": 2**40}, {"dilations": list(range(1, 9999))}])
+def test_sizes_beyond_the_weights_allocate_nothing(copy: Path, size: dict[str, object]) -> None:
+    tree = json.loads((copy / CONFIG).read_text())
+    tree["spec"] |= size
+    changed(copy, CONFIG, json.dumps(tree).encode())
+    with pytest.raises(ValueError, match=r"do not belong together: (\S+: found \(|more layers)"):
+        from_pretrained(copy)
+
+
 def test_other_weights_are_refused(copy: Path) -> None:
     weights = load_file(copy / WEIGHTS)
     weights.pop(next(iter(weights)))
