@@ -202,6 +202,8 @@ def _checked(folder: Path, name: str, sums: dict[str, Any]) -> bytes:
 
 
 def _bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
+        raise ValueError(f"{path}: found no regular file, expected a file of a model folder")
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST[path.name] + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -181,6 +182,11 @@ def test_damage_is_named(copy: Path) -> None:
         with pytest.raises(ValueError, match=rf"{name}: found No such file"):
             from_pretrained(copy)
         (copy / name).write_bytes(content)
+    (copy / CHECKSUMS).unlink()
+    os.mkfifo(copy / CHECKSUMS)
+    with pytest.raises(ValueError, match=f"{CHECKSUMS}: found no regular file"):
+        from_pretrained(copy)
+    (copy / CHECKSUMS).unlink()
     (copy / CHECKSUMS).write_text("[")
     with pytest.raises(ValueError, match=f"{CHECKSUMS}: JSON"):
         from_pretrained(copy)
