@@ -37,6 +37,7 @@ def searched(path: Path) -> Search:
     return open_search(open_study(path))
 
 
+@pytest.mark.slow
 def test_a_search_repeats_stops_and_resumes(
     tmp_path: Path, tiny_store: Path, ray_local: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ itself (mode `frozen`), since a program has no memory of the recording.
 
 from __future__ import annotations
 
+import copy
 import io
 import warnings
 from typing import cast
@@ -57,7 +58,8 @@ def exported(model: Pretrained) -> bytes:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, about its own future
         sizes = {"windows": {0: torch.export.Dim("n", min=1, max=65536)}}
-        program = torch.export.export(Deployed(model).eval(), (example,), dynamic_shapes=sizes)
+        deployed = copy.deepcopy(Deployed(model)).eval().requires_grad_(False)
+        program = torch.export.export(deployed, (example,), dynamic_shapes=sizes)
         content = io.BytesIO()
         torch.export.save(program, content)
     return content.getvalue()

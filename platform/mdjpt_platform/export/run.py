@@ -121,7 +121,7 @@ def _origin(
         rows.append({
             "name": name, "layout": layout, "part": ", ".join(parts), "fingerprint": store.fingerprint,
             "people": int(store.index["subject"].nunique()),
-            "licence": store.manifest.provenance.get("licence") or CORPORA[layout].facts.licence or "its own",
+            "licence": _licence(config, store),
         })  # fmt: skip
     return {
         "identity": about.identity, "sources": list(sources), "fitted": list(fitted), "corpora": rows,
@@ -129,6 +129,12 @@ def _origin(
         "protocol": config.run.evaluate.protocol, "seed": config.run.seed, "version": __version__, "code": about.code,
         "git": about.git, "weights": about.weights,
     }  # fmt: skip
+
+
+def _licence(config: Config, store: Store) -> str:
+    if config.run.corpora[store.manifest.corpus].simulate is not None:
+        return "none, simulated"
+    return store.manifest.provenance.get("licence") or CORPORA[store.manifest.layout].facts.licence or "its own"
 
 
 def _evaluated(config: Config, run: Path) -> list[dict[str, Any]]:
