@@ -20,12 +20,15 @@ import yaml
 from mdjpt_platform.errors import BadInput
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 TEXT = 256 * 2**20
 """Bytes of the largest manifest, log, table or configuration; a manifest of 10 000 recordings has 5 MB."""
 YAML = 2**22
 """Bytes of the largest run or study file."""
+HEADER = 2**16
+"""Bytes of the header of a `.npy` file, as its first version can state."""
 ROWS = 2**24
 """Rows of the largest table of results."""
 NODES = 200_000
@@ -83,6 +86,21 @@ def object_of(path: str | Path, needed: Collection[str]) -> dict[str, Any]:
     if not isinstance(tree, dict) or not tree.keys() >= set(needed):
         raise BadInput(path, "JSON", "something else", f"an object with {', '.join(needed)}")
     return tree
+
+
+def array_of(path: str | Path) -> np.ndarray[Any, Any]:
+    """The array in a `.npy` file, mapped read-only; pickles are refused. Raises OSError: as `opened`; ValueError and
+    whatever else NumPy raises on a header that is none.
+    """
+    import numpy as np
+
+    with opened(path) as file:
+        begins = file.read(12)
+    length = int.from_bytes(begins[8:12], "little") if begins[6:7] > b"\x01" else 0
+    if begins.startswith(np.lib.format.MAGIC_PREFIX) and length > HEADER:  # which NumPy would ask memory for
+        raise ValueError(f"a header of {length} bytes")
+    with np.errstate(over="ignore"):  # of shapes beyond reason, which do not fit the bytes either
+        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def table_of(path: str | Path) -> pd.DataFrame:

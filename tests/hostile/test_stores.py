@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ import yaml
 
 from conftest import tiny_tree
 from hostile.sandbox import refused
+from mdjpt_platform.corpora.npy import open_array
+from mdjpt_platform.errors import BadInput
+from mdjpt_platform.plain import array_of
 from mdjpt_platform.store import open_store
 
 Damage = Callable[[Path], None]
@@ -234,3 +238,23 @@ def test_the_undamaged_store_is_taken(tiny_store: Path) -> None:
     """The damage above is what is refused: with every checksum made anew and nothing changed, the store opens."""
     (store,) = (tiny_store / "one").iterdir()
     assert len(open_store(store)) == 20
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_no_memory_is_asked_for_that_a_header_names(version: int, tmp_path: Path) -> None:
+    """One flipped byte makes four bytes of text a length; found by fuzzing (three of 42,015 inputs)."""
+    np.save(tmp_path / "x.npy", np.zeros((5, 2), np.float32))
+    content = bytearray((tmp_path / "x.npy").read_bytes())
+    content[6] = version
+    (tmp_path / "x.npy").write_bytes(content)
+    named = int.from_bytes(content[8:12], "little")
+    assert named > 2**28
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=f"a header of {named} bytes"):
+            array_of(tmp_path / "x.npy")
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(BadInput, match="a header of"):
+        open_array(tmp_path / "x.npy")

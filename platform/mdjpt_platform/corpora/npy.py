@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mdjpt_platform.errors import BadInput
-from mdjpt_platform.plain import opened
+from mdjpt_platform.plain import array_of, opened
 
 _DAMAGED = (
     OSError, ValueError, TypeError, LookupError, EOFError, OverflowError, MemoryError, SyntaxError, RecursionError,
@@ -30,8 +30,7 @@ def open_array(path: str | Path) -> np.ndarray[Any, Any]:
         if not begins.startswith(np.lib.format.MAGIC_PREFIX):
             found = "a pickle" if begins[:1] == b"\x80" else repr(begins)
             raise BadInput(path, "NumPy file", found, "an array saved by NumPy; nothing was unpickled")
-        with np.errstate(over="ignore"):  # of shapes beyond reason, which do not fit the bytes either
-            return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        return array_of(path)
     except _DAMAGED as error:
         found = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
         raise BadInput(path, "NumPy file", found, "a whole array of real numbers") from None

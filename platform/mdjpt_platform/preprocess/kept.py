@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mdjpt_platform.corpora.base import Trial
-from mdjpt_platform.plain import json_of, read_text
+from mdjpt_platform.plain import array_of, json_of, read_text
 from mdjpt_platform.preprocess.identical import Prints
 from mdjpt_platform.preprocess.signals import Piece, Signals
 from mdjpt_platform.store.read import file_sha256
@@ -73,7 +73,7 @@ def load_kept(folder: Path) -> Underway | None:
     try:
         tree = _tree(folder)
         if file_sha256(folder / PIECES) == tree["sha256"]:
-            return _underway(tree, np.load(folder / PIECES, mmap_mode="r", allow_pickle=False))
+            return _underway(tree, array_of(folder / PIECES))
     except DAMAGED:
         pass
     if folder.exists():

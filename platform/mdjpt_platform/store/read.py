@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mdjpt_platform.errors import BadInput
-from mdjpt_platform.plain import json_of, opened, read, require_regular
+from mdjpt_platform.plain import array_of, json_of, opened, read, require_regular
 from mdjpt_platform.store.schema import (
     FORMAT,
     INDEX,
@@ -149,8 +149,7 @@ def map_signal(path: Path, entry: SignalFile) -> NDArray[np.float32]:
     """Read-only memory map of a signal file, refused unless it is what the manifest says."""
     _check_size(path, entry)
     try:
-        with np.errstate(over="ignore"):  # of shapes beyond reason, which do not fit the bytes either
-            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped = array_of(path)
     except NO_ARRAY as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise BadInput(path, "signal file", said, "a .npy file") from None
