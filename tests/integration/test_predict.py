@@ -46,25 +46,23 @@ def test_a_folder_with_bad_files_among_good_ones(
     (raw / "notes.txt").write_text("not a recording")
     write(tmp_path / "elsewhere" / "good_raw.fif")
     (raw / "b" / "good-eve.fif").write_bytes(b"events")
-    assert (
-        mdjpt(
-            monkeypatch, "predict", model, raw, tmp_path / "elsewhere" / "good_raw.fif", raw / "notes.txt", "--out", out
-        )
-        == 2
-    )
+    (tmp_path / "empty").mkdir()
+    given = (raw, tmp_path / "empty", tmp_path / "elsewhere" / "good_raw.fif", raw / "notes.txt")
+    assert mdjpt(monkeypatch, "predict", model, *given, "--out", out) == 2
     said = capsys.readouterr().out
     failed = [line for line in said.splitlines() if line.startswith("failed:")]
-    assert len(failed) == 4 and "3 of 7 predicted" in said
+    assert len(failed) == 5 and "3 of 8 predicted" in said
     for words in (
         "short_raw.fif: length: found 2 s",
         "hearts.edf: channels: found no EEG",
         "torn.edf: size",
         "notes.txt: suffix",
+        "empty: recordings: found none",
     ):
         assert sum(words in line for line in failed) == 1, words
     assert sorted(path.name for path in out.iterdir()) == ["cmd_calc_1", "good_raw", "good_raw-2", "summary.csv"]
     overall = pd.read_csv(out / "summary.csv")
-    assert overall["state"].value_counts().to_dict() == {"failed": 4, "done": 3}
+    assert overall["state"].value_counts().to_dict() == {"failed": 5, "done": 3}
     assert "'=cmd|calc [1].edf" in set(overall["file"])  # no spreadsheet runs it
     assert overall.loc[overall["state"] == "failed", "reason"].notna().all()
     assert str(tmp_path) not in (out / "summary.csv").read_text()

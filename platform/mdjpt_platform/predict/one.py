@@ -11,7 +11,7 @@ from mdjpt_model.pretrained import CHECKSUMS, Pretrained
 from mdjpt_platform import __version__
 from mdjpt_platform.code import sources
 from mdjpt_platform.config import StepConfig, content_hash
-from mdjpt_platform.corpora.rawfile import parts
+from mdjpt_platform.corpora.rawfile import SUFFIXES, parts
 from mdjpt_platform.errors import BadInput, MdjptError, is_full
 from mdjpt_platform.export.folder import load
 from mdjpt_platform.predict.answer import answer
@@ -50,6 +50,8 @@ def predict_file(path: str, model_folder: str, folder: str, settings: Settings) 
         source = Path(path)
         if not source.exists():
             raise BadInput(source, "file", "nothing there", "a recording")
+        if source.is_dir() and source.suffix.lower() not in SUFFIXES:
+            raise BadInput(source, "recordings", "none", f"files with one of the suffixes {', '.join(SUFFIXES)}")
         files = {part.name: file_sha256(part) for part in parts(source)}
         print_ = fingerprint(files, model_folder, settings)
         before = known(Path(folder))

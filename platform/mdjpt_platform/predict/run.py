@@ -26,18 +26,14 @@ LONGEST = 120
 
 
 def recordings_in(given: Iterable[Path]) -> list[Path]:
-    """Files as given, and in natural order the recordings below every folder given, each once.
-
-    Raises BadInput: a folder without a file that could be one.
+    """Files as given, and in natural order the recordings below every folder given, each once; a folder without any as
+    it is, to be refused by name like any other file that is none.
     """
     found: dict[Path, Path] = {}
     for path in given:
         if path.is_dir() and path.suffix.lower() not in SUFFIXES:
-            below = [
-                one for one in sorted(path.rglob("*"), key=lambda one: natural(str(one))) if _is_recording(one, path)
-            ]
-            if not below:
-                raise BadInput(path, "recordings", "none", f"files with one of the suffixes {', '.join(SUFFIXES)}")
+            every = sorted(path.rglob("*"), key=lambda one: natural(str(one)))
+            below = [one for one in every if _is_recording(one, path)] or [path]
         else:
             below = [path]
         for one in below:
