@@ -23,18 +23,25 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
 
     Raises BadInput: file absent or not YAML, key unknown (the valid ones are named), value of the wrong kind.
     """
-    path = Path(path)
+    return parse(tree_of(path, "run file", overrides), path)
+
+
+def tree_of(path: str | Path, what: str, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """The mapping in a YAML file, with overrides applied; `what` names it in messages.
+
+    Raises BadInput: absent, not YAML, no mapping, an override that is none.
+    """
     try:
         tree = yaml_of(read_text(path, YAML))
     except OSError as error:
-        raise BadInput(path, "run file", error.strerror, "a readable YAML file") from None
+        raise BadInput(path, what, error.strerror, "a readable YAML file") from None
     except ValueError as error:
-        raise BadInput(path, "run file", error, "YAML") from None
+        raise BadInput(path, what, error, "YAML") from None
     if not isinstance(tree, dict):
-        raise BadInput(path, "run file", type(tree).__name__, "a mapping")
+        raise BadInput(path, what, type(tree).__name__, "a mapping")
     for text in overrides:
         override(tree, text)
-    return parse(tree, path)
+    return tree
 
 
 def parse(tree: dict[str, Any], where: object = "configuration") -> Config:

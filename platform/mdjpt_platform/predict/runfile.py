@@ -7,12 +7,10 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from mdjpt_platform.errors import BadInput
 from mdjpt_platform.execution import ExecConfig
 from mdjpt_platform.frozen import Frozen
-from mdjpt_platform.plain import YAML, read_text, yaml_of
 from mdjpt_platform.predict.settings import Settings
-from mdjpt_platform.runfile import first_error, override
+from mdjpt_platform.runfile import first_error, tree_of
 
 
 class PredictConfig(Frozen):
@@ -37,16 +35,6 @@ class PredictConfig(Frozen):
 def load(path: Path, overrides: Iterable[str] = ()) -> PredictConfig:
     """Read a run file and apply `a.b=c`. Raises BadInput: absent, not YAML, an unknown key, a wrong value."""
     try:
-        tree = yaml_of(read_text(path, YAML))
-    except OSError as error:
-        raise BadInput(path, "run file", error.strerror, "a readable YAML file") from None
-    except ValueError as error:
-        raise BadInput(path, "run file", error, "YAML") from None
-    if not isinstance(tree, dict):
-        raise BadInput(path, "run file", type(tree).__name__, "a mapping")
-    for text in overrides:
-        override(tree, text)
-    try:
-        return PredictConfig.model_validate(tree)
+        return PredictConfig.model_validate(tree_of(path, "run file", overrides))
     except ValidationError as error:
         raise first_error(path, error, PredictConfig) from None

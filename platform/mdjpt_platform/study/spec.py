@@ -10,10 +10,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mdjpt_platform.config import Config, content_hash
-from mdjpt_platform.errors import BadInput
 from mdjpt_platform.frozen import Frozen
-from mdjpt_platform.plain import YAML, read_text, yaml_of
-from mdjpt_platform.runfile import first_error, load, override
+from mdjpt_platform.runfile import first_error, load, tree_of
 from mdjpt_platform.study.space import SearchConfig
 
 
@@ -98,17 +96,7 @@ def load_study(path: str | Path, overrides: Iterable[str] = ()) -> tuple[StudyCo
     """
     path = Path(path)
     try:
-        tree = yaml_of(read_text(path, YAML))
-    except OSError as error:
-        raise BadInput(path, "study file", error.strerror, "a readable YAML file") from None
-    except ValueError as error:
-        raise BadInput(path, "study file", error, "YAML") from None
-    if not isinstance(tree, dict):
-        raise BadInput(path, "study file", type(tree).__name__, "a mapping")
-    for text in overrides:
-        override(tree, text)
-    try:
-        study = StudyConfig.model_validate(tree)
+        study = StudyConfig.model_validate(tree_of(path, "study file", overrides))
     except ValidationError as error:
         raise first_error(path, error, StudyConfig) from None
     changes = {**study.set, **{f"exec.{key}": value for key, value in study.exec.items()}}
