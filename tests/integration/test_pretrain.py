@@ -261,11 +261,14 @@ def temp() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_killed_worker_and_driver_change_nothing(tiny: Config, tmp_path: Path, temp: Path) -> None:
-    """SIGKILL in the middle of the second epoch: first a worker, in another run the driver; weights as unbroken."""
+def _unbroken(tiny: Config, tmp_path: Path, temp: Path) -> dict[str, torch.Tensor]:
     _finish(_start(_run_file(tiny, tmp_path, "unbroken"), temp))
-    expected = _weights(tmp_path / "unbroken")
+    return _weights(tmp_path / "unbroken")
 
+
+def test_a_killed_worker_changes_nothing(tiny: Config, tmp_path: Path, temp: Path) -> None:
+    """SIGKILL in the middle of the second epoch; weights as unbroken."""
+    expected = _unbroken(tiny, tmp_path, temp)
     broken = _start(_run_file(tiny, tmp_path, "worker"), temp)
     _wait_for_middle_of_second_epoch(tmp_path / "worker", broken)
     below = psutil.Process(broken.pid).children(recursive=True)
@@ -280,6 +283,11 @@ def test_killed_worker_and_driver_change_nothing(tiny: Config, tmp_path: Path, t
     assert events["controller"].count('"event": "workers_restarted"') == 1
     assert '"event": "resume", "fields": {"step": 15, "total": 45, "world": 2' in events["rank-0"]
 
+
+@pytest.mark.slow  # two minutes, mostly of waiting; a driver without Ray is killed in tests/faults/test_kills.py
+def test_a_killed_driver_changes_nothing(tiny: Config, tmp_path: Path, temp: Path) -> None:
+    """The same with the driver: what it had started ends, and the same command goes on."""
+    expected = _unbroken(tiny, tmp_path, temp)
     run_file = _run_file(tiny, tmp_path, "driver")
     broken = _start(run_file, temp)
     _wait_for_middle_of_second_epoch(tmp_path / "driver", broken)
