@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdjpt_model.model import MdJPT
 from mdjpt_model.normalisation import EPSILON, Moments, Statistics, standardise
@@ -143,3 +144,15 @@ def pool(maps: Tensor, feature: str) -> Tensor:
         return maps.mean(-1)
     variance = maps.double().var(-1, correction=0)
     return 0.5 * torch.log(2 * math.pi * math.e * variance + 1)
+
+
+@contextmanager
+def still(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, no gradients; the mode found is put back."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(training)

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,12 +20,12 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load
-from torch import Tensor, nn
+from torch import Tensor
 
 from mdjpt_model.emod.channels import electrode_rows
 from mdjpt_model.emod.model import Emod
 from mdjpt_model.emod.spec import EmodSpec
-from mdjpt_model.layers import CACHE_BYTES, Mode, Running, Tokens, pool, read_features
+from mdjpt_model.layers import CACHE_BYTES, Mode, Running, Tokens, pool, read_features, still
 from mdjpt_model.model import MdJPT
 from mdjpt_model.montage import UNIFIED, canonical, projection
 from mdjpt_model.readout import Prediction, Readout, finite
@@ -82,7 +81,7 @@ class Pretrained:
         Raises ValueError: another shape, values that are not finite, channels without a place, one window in `whole`.
         """
         self._check(windows, channels, mode)
-        with _still(self.encoder):
+        with still(self.encoder):
             if isinstance(self.encoder, Emod):
                 found = [self.encoder.features(_part(windows, at), channels) for at in _parts(len(windows), batch)]
                 return torch.cat(found).float()
@@ -135,7 +134,7 @@ class Stream:
         """The next window [C, samples]; n is 1. Raises ValueError: another shape, values that are not finite."""
         model, windows = self.model, window[None]
         model._check(windows, self.channels, "causal")
-        with _still(model.encoder):
+        with still(model.encoder):
             if isinstance(model.encoder, Emod):
                 features = model.encoder.features(_part(windows, slice(None)), self.channels).float()
             else:
@@ -241,15 +240,3 @@ def _part(windows: Windows, at: slice) -> Tensor:
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]
-
-
-@contextmanager
-def _still(encoder: nn.Module) -> Iterator[None]:
-    """Evaluation mode, no gradients; the mode found is put back."""
-    training = encoder.training
-    encoder.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        encoder.train(training)

@@ -9,7 +9,6 @@ Shapes: B windows of a batch, F features, C channels (60, then virtual), N patch
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,17 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from mdjpt_model.layers import CACHE_BYTES, LayerStatistics, Tokens, by, gather, pool, read_features, statistics_of
+from mdjpt_model.layers import (
+    CACHE_BYTES,
+    LayerStatistics,
+    Tokens,
+    by,
+    gather,
+    pool,
+    read_features,
+    statistics_of,
+    still,
+)
 from mdjpt_platform.config import EvaluateConfig
 from mdjpt_platform.errors import BadInput
 from mdjpt_platform.evaluate.progress import progress_bar
@@ -47,7 +56,7 @@ def encode(
     Raises BadInput: a group of a single window, a signal or feature that is not finite, frozen statistics absent.
     """
     out: Array | None = None
-    with progress_bar(len(table), f"features of {corpus_name(store)}", progress) as advance, _frozen(model):
+    with progress_bar(len(table), f"features of {corpus_name(store)}", progress) as advance, still(model):
         for at, values in _encoded(model, store, table, config, frozen, cache_bytes):
             part = values.float().cpu().numpy()
             require_finite(part, store, table, at, "features")
@@ -71,7 +80,7 @@ def group_statistics(
     """Statistics of every (subject, session) by itself: the first half of `normalisation: frozen`."""
     stages: Any = model
     found: dict[Group, LayerStatistics] = {}
-    with progress_bar(len(table), f"statistics of {corpus_name(store)}", progress) as advance, _frozen(model):
+    with progress_bar(len(table), f"statistics of {corpus_name(store)}", progress) as advance, still(model):
         for name, at in _checked_groups(store, table).items():
             found[name] = statistics_of(stages, _tokens(stages, store, table, at, config.batch, cache_bytes))
             advance(len(at))
@@ -165,15 +174,3 @@ def _checked_groups(store: WindowStore, table: pd.DataFrame) -> dict[Group, Rows
                 "at least two: its statistics normalise it",
             )
     return found
-
-
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; the mode found is put back."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(training)
